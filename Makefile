@@ -1,0 +1,77 @@
+# Everything a developer or a curious stranger does here, by name. `make` alone lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+MINIMUM := 3.11
+
+# The newest Python that really runs (a version manager's shim may not) and can make an environment.
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& command -v "$$name" && break; done)
+
+# Twice quiet: what stays are errors.
+INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check
+LOCK := uv pip compile --quiet --universal --python-version $(MINIMUM) --generate-hashes \
+	--no-emit-index-url --no-header pyproject.toml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format image lock schema clean servers
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## Watch a small campus deliver its events; ARGS="--for 20" ends it after 20 seconds
+	@$(BIN)/mih demo $(ARGS)
+
+test: $(VENV)/.dev servers lint ## Bring the servers, check the code, run all tests; ARGS="tests/unit" for some
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check style, types and the floors of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## Rewrite the code in the house's style
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+image: $(VENV)/.run ## Build the container image, run it and check it
+	scripts/image-test
+
+lock: $(VENV)/.dev $(BIN)/uv ## Write the locked dependencies anew; ARGS=--upgrade for newer ones
+	$(BIN)/$(LOCK) $(ARGS) --output-file requirements.lock
+	$(BIN)/$(LOCK) $(ARGS) --extra dev --output-file requirements-dev.lock
+
+schema: $(VENV)/.dev ## Write the generated files: config/sidecar.schema.json and sql/schema/
+	$(BIN)/python scripts/write-schemas
+
+clean: ## Remove the environment and everything made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+servers:
+	@scripts/bring-servers mariadb postgresql
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "make: no Python $(MINIMUM) or newer with venv was found on the PATH." \
+		"Install one (on Debian: apt-get install python3-venv) or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(BIN)/uv: | $(BIN)/pip
+	$(INSTALL) uv
+
+$(VENV)/.run: requirements.lock $(VENV)/.project
+	@echo "Installing what the sidecar needs into $(VENV)"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.project
+	@echo "Installing what its tests need into $(VENV)"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.project: pyproject.toml | $(BIN)/pip
+	@$(INSTALL) --no-deps --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Events become deliveries here: tail, match, render, dispatch."""

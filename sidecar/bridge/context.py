@@ -1,0 +1,36 @@
+"""What a template can name: one log row, what was looked up for it, and the delivery it becomes."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sidecar.bridge.sandbox import Missing
+from sidecar.model import EVENT_COLUMNS, Event
+from sidecar.moodle.lookups import Record
+
+
+def scope(
+    event: Event,
+    lookups: Mapping[str, Record],
+    *,
+    rule: str,
+    service: str,
+    delivery_id: str,
+    site: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the names of a template with their values. Mask what must not leave before it gets here."""
+    columns = {name: getattr(event, name) for name in EVENT_COLUMNS}
+    if event.other_problem:
+        # Null would be a lie: something stood there. Whoever uses it is told; whoever does not, does not care.
+        columns["other"] = Missing(event.other_problem, name="other")
+    return {
+        **columns,
+        "event": columns,
+        "rule": rule,
+        "service": service,
+        "delivery": {"id": delivery_id},
+        "site": site,
+        "now": now,
+        **lookups,
+    }

@@ -1,0 +1,252 @@
+"""Claim due deliveries, have them sent, settle what came of it."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from itertools import chain, count
+from queue import Empty, SimpleQueue
+
+from sqlalchemy import Connection
+
+from sidecar.bridge.lanes import InHand, Lane, Sent
+from sidecar.bridge.settle import judge, observe, tell
+from sidecar.clock import Clock
+from sidecar.gateway import circuit as breaker
+from sidecar.model import Circuit, Settlement
+from sidecar.settings import DispatchSettings, Service
+from sidecar.store import circuits, queue, services
+from sidecar.store.engine import Database
+
+_log = logging.getLogger("mih.dispatch")
+
+_MOST_AT_ONCE = 500
+_LINGER_S = 0.01
+_HEALTH_KNOWN_S = 0.25
+_PROBE_SLACK_S = 10.0
+
+
+class Dispatcher:
+    """The sending half of the bridge: one conductor thread calls `run_once`, senders do the waiting.
+
+    Every replica may run one: a delivery is in one process's hands at a time, by its lease. What cannot be
+    settled, because the store is away, is kept and settled before anything else is claimed.
+    """
+
+    def __init__(
+        self,
+        store: Database,
+        wanted: Mapping[str, Service],
+        *,
+        replica: str,
+        settings: DispatchSettings,
+        clock: Clock,
+        settled: Callable[[Settlement], None] | None = None,
+    ) -> None:
+        self._store, self._replica, self._settings, self._clock = store, replica, settings, clock
+        self._settled = settled
+        self._sent: SimpleQueue[Sent | None] = SimpleQueue()
+        self._lanes: dict[str, Lane] = {}
+        self._leaving: list[Lane] = []
+        self._wanted: Mapping[str, Service] | None = wanted
+        self._unsettled: list[Sent] = []
+        self._circuits: dict[str, Circuit] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._health_until = 0.0
+        self._renew_at = 0.0
+        self._claims = count(1)
+        self._stopping = threading.Event()
+        self._next_due: datetime | None = None
+
+    def configure(self, wanted: Mapping[str, Service]) -> None:
+        """Use other services from the next round on. Safe from any thread."""
+        self._wanted = wanted
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for due deliveries now. Safe from any thread."""
+        self._sent.put(None)
+
+    @property
+    def in_hand(self) -> int:
+        """How many deliveries this process holds."""
+        return sum(len(lane.in_hand) for lane in self._all_lanes())
+
+    def run_once(self) -> None:
+        """Make one round: gather what was sent, settle it, claim more. Waits while there is nothing to do."""
+        self._reconfigure()
+        self._unsettled += self._gather(0 if self._unsettled else self._wait_s())
+        self._settle()
+        self._claim()
+        self._renew()
+
+    def stop(self) -> None:
+        """Send nothing more; finish what is in flight within the grace, settle it, and free the rest."""
+        self._stopping.set()
+        ends = self._clock.monotonic() + self._settings.shutdown_grace
+        while self.in_hand and (left := ends - self._clock.monotonic()) > 0:
+            self._unsettled += self._gather(left)
+            self._settle()
+        for lane in self._all_lanes():
+            lane.close()
+        rest = [item.claimed for item in self._items()]
+        if rest:
+            _log.warning(
+                "dispatch.cut_off deliveries=%d: they will be sent again with the same ids", len(rest)
+            )
+            with self._store.write() as conn:
+                queue.release(conn, rest)
+
+    def _reconfigure(self) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is None:
+            return
+        active = {name: service for name, service in wanted.items() if service.enabled}
+        share = max(1, self._settings.concurrency // max(len(active), 1))
+        self._leaving = [lane for lane in self._leaving if lane.in_hand]
+        for name in list(self._lanes):
+            lane = self._lanes[name]
+            if active.get(name) != lane.service or lane.capacity != (lane.service.max_concurrency or share):
+                lane.close()
+                self._leaving.append(self._lanes.pop(name))
+        for name, service in active.items():
+            if name not in self._lanes:
+                self._lanes[name] = self._lane(name, service, service.max_concurrency or share)
+
+    def _lane(self, name: str, service: Service, capacity: int) -> Lane:
+        return Lane(
+            name, service, capacity, clock=self._clock, hand_back=self._sent.put, may_send=self._may_send
+        )
+
+    def _may_send(self, item: InHand) -> bool:
+        """Ask just before sending: the world may have changed since the claim."""
+        timely = self._clock.monotonic() + item.lane.service.timeout < item.lease_ends
+        return (
+            timely and not self._stopping.is_set() and (item.claimed.probe or self._open_to(item.lane.name))
+        )
+
+    def _open_to(self, name: str) -> bool:
+        circuit = self._circuits.get(name)
+        return name not in self._paused and (circuit is None or breaker.admits(circuit))
+
+    def _wait_s(self) -> float:
+        if any(lane.hot and lane.room for lane in self._lanes.values()):
+            return 0
+        if self._next_due is None:
+            return self._settings.poll
+        return min(max((self._next_due - self._clock.now()).total_seconds(), 0), self._settings.poll)
+
+    def _gather(self, wait_s: float) -> list[Sent]:
+        """Wait for something to happen, then a moment more, so that settlements come in batches."""
+        batch: list[Sent] = []
+        wait_until = self._clock.monotonic() + wait_s
+        while len(batch) < _MOST_AT_ONCE:
+            try:
+                sent = self._sent.get(timeout=max(wait_until - self._clock.monotonic(), 0))
+            except Empty:
+                break
+            wait_until = min(wait_until, self._clock.monotonic() + _LINGER_S)
+            if sent is not None:
+                batch.append(sent)
+        return batch
+
+    def _settle(self) -> None:
+        """Transaction T3: request log, circuits, queue and dead letters together."""
+        batch = self._unsettled
+        if not batch:
+            return
+        with self._store.write() as conn:
+            now = self._clock.now()
+            health = observe(conn, batch, self._circuits, now=now)
+            settlements = [judge(sent, now=now) for sent in batch]
+            valid = queue.settle(conn, settlements, replica=self._replica, now=now)
+        self._unsettled = []
+        self._circuits.update(health)
+        for sent in batch:
+            sent.item.lane.done(sent.item)
+        for settlement in valid:
+            self._tell(settlement)
+        if len(valid) < len(settlements):
+            _log.warning("dispatch.lease_lost deliveries=%d", len(settlements) - len(valid))
+        self._next_due = None
+
+    def _tell(self, settlement: Settlement) -> None:
+        lane = self._lanes.get(settlement.claimed.delivery.service)
+        tell(settlement, 1 + (lane.service.retry.max_retries if lane else settlement.claimed.attempts))
+        if self._settled:
+            self._settled(settlement)
+
+    def _claim(self) -> None:
+        """Transaction T2: take due deliveries for services that can be called and have room."""
+        if not any(lane.room for lane in self._lanes.values()):
+            return
+        now = self._clock.now()
+        with self._store.read() as conn:
+            self._learn_health(conn)
+            cold = [lane.name for lane in self._lanes.values() if not lane.hot and self._callable(lane, now)]
+            due = queue.first_due(conn, cold)
+        for lane in self._lanes.values():
+            ready = self._callable(lane, now) and (lane.hot or due.get(lane.name, now + timedelta(1)) <= now)
+            lane.hot = ready and self._claim_for(lane, now)
+        self._next_due = min(chain(self._later(due, now)), default=None)
+
+    def _later(self, due: Mapping[str, datetime], now: datetime) -> list[datetime]:
+        """Return when something will have to be looked at: deliveries coming due, cooldowns ending."""
+        cooldowns = [circuit.probe_at for circuit in self._circuits.values() if circuit.probe_at]
+        return [moment for moment in (*due.values(), *cooldowns) if moment > now]
+
+    def _callable(self, lane: Lane, now: datetime) -> bool:
+        if not lane.room or lane.name in self._paused:
+            return False
+        circuit = self._circuits.get(lane.name)
+        return circuit is None or breaker.admits(circuit) or breaker.probe_due(circuit, now)
+
+    def _claim_for(self, lane: Lane, now: datetime) -> bool:
+        """Claim for one service; return whether there is more."""
+        circuit = self._circuits.get(lane.name)
+        probe = circuit is not None and not breaker.admits(circuit)
+        token, ends = f"{self._replica}#{next(self._claims)}", self._clock.monotonic() + self._settings.lease
+        limit = 1 if probe else lane.room
+        with self._store.write() as conn:
+            if probe and not self._take_probe(conn, lane, now):
+                return False
+            claimed = queue.claim(
+                conn, lane.name, limit, token=token, now=now, lease_s=self._settings.lease, probe=probe
+            )
+            if probe and not claimed:
+                conn.rollback()  # nothing to probe with: the probe stays free
+        for item in claimed:
+            lane.put(item, ends)
+        return not probe and len(claimed) == limit
+
+    def _take_probe(self, conn: Connection, lane: Lane, now: datetime) -> bool:
+        wait_s = lane.service.timeout + _PROBE_SLACK_S
+        return circuits.take_probe(conn, lane.name, now=now, wait_s=wait_s)
+
+    def _learn_health(self, conn: Connection) -> None:
+        if self._clock.monotonic() >= self._health_until:
+            self._circuits = circuits.load_all(conn)
+            self._paused = services.paused(conn)
+            self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
+
+    def _renew(self) -> None:
+        """Extend the leases of what is in hand, at a third of their time."""
+        if self._clock.monotonic() < self._renew_at:
+            return
+        items = self._items()
+        ends = self._clock.monotonic() + self._settings.lease
+        self._renew_at = self._clock.monotonic() + self._settings.lease / 3
+        if not items:
+            return
+        with self._store.write() as conn:
+            until = self._clock.now() + timedelta(seconds=self._settings.lease)
+            held = queue.renew(conn, [item.claimed for item in items], until=until)
+        for item in items:
+            if (item.claimed.number, item.claimed.token) in held:
+                item.lease_ends = ends
+
+    def _items(self) -> list[InHand]:
+        return [item for lane in self._all_lanes() for item in lane.in_hand.values()]
+
+    def _all_lanes(self) -> list[Lane]:
+        return [*self._lanes.values(), *self._leaving]

@@ -1,0 +1,143 @@
+"""Values become text here: JSON, the inside of JSON strings, plain text, pieces of URLs and headers."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from math import isfinite
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from jinja2 import Undefined
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LINE_BREAK = re.compile(r"[\r\n\0]")
+_NO_HEADER = re.compile(r"[^\t\x20-\x7e]")
+
+
+class Json(str):
+    """The JSON text of a value that `tojson` has marked. The value goes with it: marking does no harm."""
+
+    __slots__ = ("value",)
+    value: Any
+
+
+def marked(value: Any) -> Json:
+    """Return the value's JSON text with the value; marking twice is marking once."""
+    if isinstance(value, Json):
+        return value
+    text = Json(json_value(value))
+    text.value = value
+    return text
+
+
+def json_value(value: Any) -> str:
+    """Return a whole JSON value. Raises ValueError or TypeError for what JSON cannot say."""
+    kind = type(value)
+    if kind is str:
+        return _dump(value)
+    if kind is int:
+        return str(value)
+    if value is None:
+        return "null"
+    if kind is Json:
+        return str(value)
+    return _dump(value)
+
+
+def json_string(value: Any) -> str:
+    """Return what stands between quotes in JSON: nothing for null, JSON text for lists and objects."""
+    if type(value) is int:
+        return str(value)
+    return _dump(text(value))[1:-1]
+
+
+def text(value: Any) -> str:
+    """Return plain text: nothing for null, true and false, ISO 8601, JSON for lists and objects."""
+    kind = type(value)
+    if kind is str:
+        return value  # type: ignore[no-any-return]
+    if value is None:
+        return ""
+    if kind is Json:
+        return text(value.value)
+    if isinstance(value, str | Undefined):
+        return str(value)
+    return iso(value) if isinstance(value, datetime | date) else _dump(value)
+
+
+def iso(moment: datetime | date) -> str:
+    """Return ISO 8601, in UTC with a Z where there is a time."""
+    if not isinstance(moment, datetime):
+        return moment.isoformat()
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def mend(written: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot carry, by U+FFFD."""
+    if written.isascii():
+        return written
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("\ufffd", written)
+    return written
+
+
+def path_piece(value: Any) -> str:
+    """Return one percent-encoded piece of a URL's path; an empty one would call another address."""
+    written = _one_line(text(value))
+    if not written:
+        raise ValueError("it is empty here, and the address would be another one: use `| default(..., true)`")
+    return quote(mend(written), safe="")
+
+
+def query_piece(value: Any) -> str:
+    """Return one percent-encoded piece of a URL's query."""
+    return quote(mend(_one_line(text(value))), safe="")
+
+
+def header_piece(value: Any) -> str:
+    """Return text that may stand in a header."""
+    written = _one_line(text(value))
+    if _NO_HEADER.search(written):
+        raise ValueError("a header takes plain ASCII only: use `| urlencode`")
+    return written
+
+
+def _one_line(written: str) -> str:
+    if _LINE_BREAK.search(written):
+        raise ValueError("it has a line break or NUL, which must not stand here")
+    return written
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        # Text of what is missing raises; only an if-expression without else has one, which is empty.
+        return str(value) or None
+    if isinstance(value, datetime | date):
+        return iso(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Iterable):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} is no JSON value: is a pair of () missing?")
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default)
+
+
+def _dump(value: Any) -> str:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value} is no JSON number")
+    try:
+        return _encoder.encode(value)
+    except ValueError as error:
+        if "Out of range float" in str(error):
+            raise ValueError("it holds NaN or Infinity, which are no JSON numbers") from error
+        raise
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse the NaN and Infinity that Python's parser would let through."""
+    raise ValueError(f"{name} is no JSON number")

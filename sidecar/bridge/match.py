@@ -1,0 +1,83 @@
+"""Which rules a row concerns: by event name, then by age and columns, before anything is rendered."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sidecar.bridge.render import BrokenRule, Template, compile_rule
+from sidecar.errors import ConfigError
+from sidecar.model import Event, Held
+from sidecar.settings import Rule, Settings, Source
+
+_NAMES_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule with its template; `version` changes whenever the rule's definition does."""
+
+    rule: Rule
+    template: Template
+    version: str
+
+    def holds_back(self, event: Event, newest: datetime) -> Held | None:
+        """Return why this event is none of the rule's business, or None.
+
+        Age is counted back from `newest`: now, or the moment at which the tail last had read everything, so
+        that a restored course's old rows are held back but not what piled up while the sidecar was off.
+        """
+        limit = self.rule.max_event_age
+        if limit is not None and event.timecreated < (newest - timedelta(seconds=limit)).timestamp():
+            return Held.TOO_OLD
+        for column, wanted in self.rule.where.items():
+            value = getattr(event, column)
+            if value not in wanted if isinstance(wanted, tuple) else value != wanted:
+                return Held.WHERE
+        return None
+
+
+class RuleBook:
+    """All enabled rules, to be asked by event name."""
+
+    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self.rules = tuple(item for item in rules if item.rule.enabled)
+        self.names = tuple(sorted({name for item in self.rules for name in item.rule.events}))
+        self._patterns = [(item, _matcher(item.rule.events)) for item in self.rules]
+        self._known: dict[str, tuple[CompiledRule, ...]] = {}
+
+    def for_event(self, eventname: str) -> tuple[CompiledRule, ...]:
+        """Return the rules that want this event, in the order of the file."""
+        found = self._known.get(eventname)
+        if found is None:
+            found = tuple(item for item, wanted in self._patterns if wanted.fullmatch(eventname))
+            if len(self._known) < _NAMES_REMEMBERED:
+                self._known[eventname] = found
+        return found
+
+
+def compile_book(settings: Settings, source: Source) -> RuleBook:
+    """Compile all rules. Raises ConfigError with every problem of every template, each with its place."""
+    compiled, problems = [], []
+    for number, rule in enumerate(settings.rules):
+        try:
+            compiled.append(CompiledRule(rule, compile_rule(rule), version_of(rule)))
+        except BrokenRule as broken:
+            where = f"{source.where(f'rules[{number}]')} ({rule.name})"
+            problems += [f"{where} {problem}" for problem in broken.problems]
+    if problems:
+        raise ConfigError(problems)
+    return RuleBook(compiled)
+
+
+def version_of(rule: Rule) -> str:
+    """Return a short fingerprint of a rule's definition."""
+    text = json.dumps(rule.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _matcher(names: Sequence[str]) -> re.Pattern[str]:
+    options = (".*".join(re.escape(piece) for piece in name.split("*")) for name in names)
+    return re.compile("|".join(options), re.DOTALL)

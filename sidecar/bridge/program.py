@@ -1,0 +1,118 @@
+"""A compiled template and one row's names pass through here; text comes out, or an error that says where."""
+
+import json
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.compiler import generate
+
+from sidecar.bridge.budget import Budget, Overrun, PayloadTooLarge
+from sidecar.bridge.jsonsafe import mend, refuse_constant
+from sidecar.bridge.sandbox import ENVIRONMENT, RenderContext
+from sidecar.bridge.source import Sources
+from sidecar.errors import TemplateError
+
+_FILENAME = "<payload template>"
+_NEAR = 24
+
+
+class Program:
+    """One text, ready to be rendered often and by several threads."""
+
+    def __init__(self, tree: nodes.Template, sources: Sources, max_size: int) -> None:
+        code = generate(tree, ENVIRONMENT, None, _FILENAME, optimized=False)
+        assert code is not None
+        self._template = jinja2.Template.from_code(ENVIRONMENT, compile(code, _FILENAME, "exec"), {})
+        self._sources = sources
+        self._max_size = max_size
+        self._constant = constant_text(tree)
+
+    def run(self, scope: Mapping[str, Any]) -> str:
+        """Return the rendered text, as it can be written in UTF-8. Raises TemplateError and nothing else."""
+        if self._constant is not None:
+            return self._constant
+        pieces: list[str] = []
+        room = self._max_size
+        try:
+            for piece in self._pieces(scope):
+                pieces.append(piece)
+                room -= len(piece)
+                if room < 0:
+                    raise PayloadTooLarge(f"it renders to more than {self._max_size:,} characters")
+        # A template is other people's code: whatever it runs into is its error, and must not end ours.
+        except Exception as error:
+            raise self._explained(error) from error
+        return mend("".join(pieces))
+
+    def run_json(self, scope: Mapping[str, Any]) -> str:
+        """Return the rendered text after proving that it is JSON."""
+        text = self.run(scope)
+        try:
+            json.loads(text, parse_constant=refuse_constant)
+        except json.JSONDecodeError as error:
+            raise TemplateError(self._not_json(scope, text, error)) from error
+        except (ValueError, RecursionError) as error:
+            raise TemplateError(f"{self._sources.place(1)}: the result is no valid JSON: {error}") from error
+        return text
+
+    def _pieces(self, scope: Mapping[str, Any]) -> Iterator[str]:
+        context = RenderContext(ENVIRONMENT, {**ENVIRONMENT.globals, **scope}, None, {})
+        context.budget = Budget(self._max_size)
+        return self._template.root_render_func(context)
+
+    def _explained(self, error: Exception) -> TemplateError:
+        number = self._template.get_corresponding_lineno(_line_of(error.__traceback__))
+        kind = PayloadTooLarge if isinstance(error, PayloadTooLarge) else TemplateError
+        return kind(f"{self._sources.place(number, whole=True)}: {_reason(error)}")
+
+    def _not_json(self, scope: Mapping[str, Any], text: str, error: json.JSONDecodeError) -> str:
+        place = self._sources.place(self._origin(scope, error.pos), whole=True)
+        near = f"{text[max(error.pos - _NEAR, 0) : error.pos]}⟶{text[error.pos : error.pos + _NEAR]}"
+        where = f"line {error.lineno}, column {error.colno} of the result"
+        return f"{place}: the result is no valid JSON: {error.msg} at {where}, near {' '.join(near.split())}"
+
+    def _origin(self, scope: Mapping[str, Any], position: int) -> int:
+        # Rendered once more, to see at which line of the generated code the piece at that position comes out.
+        pieces: Any = self._pieces(scope)
+        line = 1
+        for piece in pieces:
+            line = pieces.gi_frame.f_lineno
+            position -= len(piece)
+            if position < 0:
+                break
+        return self._template.get_corresponding_lineno(line)
+
+
+def constant_text(tree: nodes.Template) -> str | None:
+    """Return the text of a template without placeholders, None for any other."""
+    parts: list[str] = []
+    for node in tree.body:
+        for child in getattr(node, "nodes", [None]) if isinstance(node, nodes.Output) else [None]:
+            if not isinstance(child, nodes.TemplateData):
+                return None
+            parts.append(child.data)
+    return mend("".join(parts))
+
+
+def _line_of(trace: TracebackType | None) -> int:
+    line = 1
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == _FILENAME:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Overrun):
+        return f"this costs too much: {error}"
+    if isinstance(error, RecursionError):
+        return "this calls itself, or is nested, too deeply"
+    if isinstance(error, MemoryError):
+        return "this needs too much memory"
+    if isinstance(error, OverflowError):
+        return "a number is too large here"
+    return str(error) or type(error).__name__

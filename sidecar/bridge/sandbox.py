@@ -1,0 +1,224 @@
+"""The payload Jinja2 environment: what a template may read, call and compute, and nothing else."""
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from jinja2 import StrictUndefined, UndefinedError
+from jinja2.runtime import Context, LoopContext, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace, missing, pass_context
+
+from sidecar.bridge.budget import MAX_BITS, Budget, Overrun, size
+from sidecar.bridge.filters import FUNCTIONS, metered
+from sidecar.bridge.jsonsafe import header_piece, json_string, json_value, path_piece, query_piece, text
+from sidecar.moodle.lookups import Record
+from sidecar.settings.wording import listing
+
+TEXT_METHODS = frozenset(
+    (
+        *("capitalize", "casefold", "count", "endswith", "find", "index", "isalnum", "isalpha", "isdigit"),
+        *(
+            "islower",
+            "isnumeric",
+            "isspace",
+            "isupper",
+            "join",
+            "lower",
+            "lstrip",
+            "partition",
+            "removeprefix",
+        ),
+        *("removesuffix", "replace", "rfind", "rpartition", "rsplit", "rstrip", "split", "splitlines"),
+        *("startswith", "strip", "swapcase", "title", "upper"),
+    )
+)
+MAPPING_METHODS = frozenset(("get", "items", "keys", "values"))
+TIME_METHODS = frozenset(("date", "isoformat", "isoweekday", "strftime", "timestamp", "weekday"))
+TIME_FIELDS = frozenset(("year", "month", "day", "hour", "minute", "second", "microsecond"))
+LOOP_FIELDS = frozenset(
+    (
+        *("index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0"),
+        *("previtem", "nextitem"),
+    )
+)
+_METHODS: tuple[tuple[type, frozenset[str]], ...] = (
+    (str, TEXT_METHODS - {"join", "replace"}),  # these two are rewritten to the filters, which count
+    (dict, MAPPING_METHODS),
+    (list, frozenset(("count", "index"))),
+    (datetime, TIME_METHODS),
+    (LoopContext, frozenset(("changed", "cycle"))),
+)
+_FIELDS: tuple[tuple[type, frozenset[str]], ...] = (
+    (Record, frozenset(("exists",))),
+    (datetime, TIME_FIELDS),
+    (LoopContext, LOOP_FIELDS),
+)
+
+
+class RenderContext(Context):
+    """What one rendering knows, and what it may still spend."""
+
+    budget: Budget
+
+
+class Missing(StrictUndefined):
+    """Something that is not there: it may be asked for with `is defined` or given a default, nothing else."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        obj, name = self._undefined_obj, self._undefined_name
+        if self._undefined_hint:
+            return self._undefined_hint
+        if obj is missing:
+            return f'"{name}" is not known here'
+        if isinstance(obj, Mapping):
+            return f'"{name}" is missing; there is {_keys(obj)}'
+        if obj is None:
+            return f'"{name}" is missing, for it is asked of null'
+        return f'"{name}" is missing, for it is asked of {_kind(obj)}'
+
+
+class PayloadEnvironment(ImmutableSandboxedEnvironment):
+    """Reads data by key, calls the listed methods, counts what it costs; knows no files."""
+
+    intercepted_binops = frozenset(("+", "*", "**", "%"))
+    context_class = RenderContext
+
+    def __init__(self) -> None:
+        super().__init__(undefined=Missing, optimized=False, autoescape=False, cache_size=0)
+        self.globals = {"range": self.globals["range"], "namespace": Namespace}
+        self.filters = dict(_ESCAPERS | FUNCTIONS)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Read data: a key, an index, or one of the fields of our own objects."""
+        try:
+            return obj[argument]
+        except UndefinedError:
+            return obj
+        except (TypeError, LookupError):
+            if isinstance(argument, str):
+                return self._field(obj, argument)
+            return self.undefined(obj=obj, name=argument)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return a method that is about to be called."""
+        for kind, methods in _METHODS:
+            if isinstance(obj, kind) and attribute in methods:
+                return getattr(obj, attribute)
+        return self.getitem(obj, attribute)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        """Call a listed method, a macro or a function; count it and what it returns."""
+        budget: Budget = __context.budget  # type: ignore[attr-defined]
+        budget.step()
+        if isinstance(__obj, Undefined):
+            str(__obj)  # which raises, with the name of what is missing
+        if not callable(__obj):
+            raise TypeError(f"{_kind(__obj)} cannot be called")
+        result = __context.call(__obj, *args, **kwargs)
+        budget.take(size(result))
+        return result
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Compute, after a look at how large the result gets."""
+        budget: Budget = context.budget  # type: ignore[attr-defined]
+        budget.take(_result_size(operator, left, right))
+        return self.binop_table[operator](left, right)
+
+    def _field(self, obj: Any, name: str) -> Any:
+        for kind, fields in _FIELDS:
+            if isinstance(obj, kind) and name in fields:
+                return getattr(obj, name)
+        if isinstance(obj, Namespace) and not name.startswith("_"):
+            return getattr(obj, name, self.undefined(obj={}, name=name))
+        return self.undefined(obj=obj, name=name)
+
+
+def _result_size(sign: str, left: Any, right: Any) -> int:
+    if isinstance(left, int) and isinstance(right, int):
+        _refuse_giant(sign, left, right)
+        return 0
+    if sign == "*" and isinstance(left, int):
+        left, right = right, left
+    if sign == "*" and isinstance(right, int):
+        return size(left) * max(right, 0)
+    if sign == "%" and isinstance(left, str):
+        raise TypeError("% does not format text here: join the parts with ~")
+    if sign == "+" and isinstance(left, str) != isinstance(right, str):
+        raise TypeError(f"+ cannot add {_kind(left)} and {_kind(right)}: join text with ~")
+    return size(left) + size(right) if sign == "+" else 0
+
+
+def _refuse_giant(sign: str, left: int, right: int) -> None:
+    bits = left.bit_length() + right.bit_length() if sign == "*" else left.bit_length() * max(right, 0)
+    if sign in {"*", "**"} and bits > MAX_BITS:
+        raise Overrun(f"the number has more than {MAX_BITS:,} bits")
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    for kind, name in (
+        (str, "text"),
+        (bool, "true or false"),
+        (int | float, "a number"),
+        (Mapping, "a mapping"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+
+
+def _keys(obj: Mapping[Any, Any]) -> str:
+    return listing(str(key) for key in obj) if obj else "nothing in it"
+
+
+@pass_context
+def _each(context: RenderContext, items: Iterable[Any], weight: int) -> Iterator[Any]:
+    if items is None or isinstance(items, bool | int | float):
+        raise TypeError(f"a loop needs a list, this is {_kind(items)}: `or []` allows for null")
+    return context.budget.each(items, weight)
+
+
+@pass_context
+def _plain_text(context: RenderContext, value: Any) -> str:
+    # This text is gathered in memory before anybody counts it, so it is counted here.
+    written = str(value) if isinstance(value, str) else text(value)
+    context.budget.take(len(written))
+    return written
+
+
+def _truth(value: Any) -> str:
+    return "true" if value else ""
+
+
+def _slice(value: Any, start: Any, stop: Any, step: Any) -> Any:
+    if not isinstance(value, str | list | tuple):
+        raise TypeError(f"no part can be cut out of {_kind(value)}")
+    return operator.getitem(value, slice(start, stop, step))
+
+
+def _concat(values: list[Any]) -> str:
+    return "".join(str(value) if isinstance(value, str) else text(value) for value in values)
+
+
+# Names with a blank: no template can write them.
+_ESCAPERS: dict[str, Any] = {
+    "json value": json_value,
+    "json string": json_string,
+    "path piece": path_piece,
+    "query piece": query_piece,
+    "header piece": header_piece,
+    "plain text": _plain_text,
+    "truth": _truth,
+    "each one": _each,
+    "a slice": metered(_slice),
+    "a concatenation": metered(_concat),
+    "a container": metered(lambda value: value),
+}
+
+ENVIRONMENT = PayloadEnvironment()

@@ -1,0 +1,227 @@
+"""Read Moodle's log from the cursor on, and queue what the rules make of it, exactly once."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, IntegrityError
+
+from sidecar.bridge.harvest import Harvest, Harvester
+from sidecar.bridge.sight import Ahead, Behind, look_ahead, look_behind
+from sidecar.bridge.start import first_position
+from sidecar.clock import Clock
+from sidecar.errors import LeaseLost
+from sidecar.model import Cursor, DeadLetter, DeadReason, Gap
+from sidecar.moodle.logstore import LogStore
+from sidecar.moodle.names import NameFilter
+from sidecar.settings import TailSettings
+from sidecar.store import counts, cursors, gaps, queue
+from sidecar.store.engine import Database
+
+_log = logging.getLogger("mih.tail")
+
+_YOUNG_S = 30
+_ASK_AGAIN_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of the tail did. `more`: there is more to read right now."""
+
+    tailing: bool
+    events: int = 0
+    queued: int = 0
+    more: bool = False
+    problem: str | None = None
+
+
+class Tail:
+    """The reading half of the bridge. Several replicas may run it: the one with the cursor's lease reads.
+
+    Killed at any instruction it loses nothing and queues nothing twice: cursor, gaps and deliveries change in
+    one transaction, which is refused when another replica took over meanwhile.
+    """
+
+    def __init__(
+        self,
+        moodle: Database,
+        store: Database,
+        log: LogStore,
+        *,
+        site: str,
+        replica: str,
+        settings: TailSettings,
+        harvester: Harvester,
+        clock: Clock,
+        queued: Callable[[], None],
+    ) -> None:
+        self._moodle, self._store, self._log = moodle, store, log
+        self._site, self._replica, self._settings = site, replica, settings
+        self._clock = clock
+        self._queued = queued
+        self.harvester = harvester
+        self._cursor: Cursor | None = None
+        self._gaps: list[Gap] = []
+        self._renew_at = 0.0
+        self._prove_at = 0.0
+        self._limit = settings.batch
+
+    def run_once(self) -> Round:
+        """Make one round: hold the cursor, look, harvest, commit. Safe to call again after any exception."""
+        try:
+            cursor = self._hold()
+            return self._round(cursor) if cursor else Round(tailing=False)
+        except LeaseLost as lost:
+            _log.warning("tail.lease_lost site=%s reason=%r", self._site, str(lost))
+            self._cursor = None
+            return Round(tailing=False)
+        except BaseException:
+            self._cursor = None  # what is remembered here may differ from the tables: read them again
+            raise
+
+    def release(self) -> None:
+        """Let another replica take over at once."""
+        if self._cursor is not None:
+            with self._store.write() as conn:
+                cursors.release(conn, self._cursor, now=self._clock.now())
+            self._cursor = None
+
+    def _hold(self) -> Cursor | None:
+        """Return the cursor if this replica holds its lease, which is extended when half of it is over."""
+        held = self._cursor
+        if held is not None and self._clock.monotonic() < self._renew_at:
+            return held
+        renew_at = self._clock.monotonic() + self._settings.lease / 2
+        if held is None:
+            self._ensure_cursor()
+        with self._store.write() as conn:
+            now = self._clock.now()
+            cursor = cursors.lease(conn, self._site, self._replica, now=now, lease_s=self._settings.lease)
+            if cursor is not None and held is not None and cursor.fence == held.fence:
+                before, cursor = cursor, replace(cursor, caught_up_at=held.caught_up_at, head=held.head)
+                cursors.advance(conn, before, cursor, now=now)
+            elif cursor is not None:
+                self._gaps = gaps.waiting(conn, self._site)
+        self._cursor, self._renew_at = cursor, renew_at
+        return cursor
+
+    def _ensure_cursor(self) -> None:
+        with self._store.read() as conn:
+            if cursors.load(conn, self._site) is not None:
+                return
+        with self._moodle.read() as conn:
+            position, holes = first_position(conn, self._log, self._settings.start)
+        with suppress(IntegrityError), self._store.write() as conn:  # another replica may be first
+            now = self._clock.now()
+            cursors.create(conn, self._site, position, now=now)
+            gaps.remember(conn, self._site, holes, seen_at=now)
+
+    def _round(self, cursor: Cursor) -> Round:
+        limit, harvester = self._limit, self.harvester
+        names = None if "*" in harvester.book.names else NameFilter.of(harvester.book.names)
+        with self._moodle.read() as conn:
+            head = self._log.head(conn)
+            if head is not None and head < cursor.position:
+                return self._alarm(cursor, head)
+            now = self._clock.now()
+            ahead = self._ahead(conn, names, cursor, head, limit)
+            behind = self._behind(conn, names, now, limit)
+            events = [*ahead.events, *behind.events]
+            newest = min(now, cursor.caught_up_at or now)
+            harvest = harvester.gather(conn, events, newest=newest, now=now)
+        more = (head is not None and ahead.position < head) or not behind.complete
+        after = replace(
+            cursor,
+            position=ahead.position,
+            head=head,
+            caught_up_at=cursor.caught_up_at if more else now,
+            problem=None,
+        )
+        if ahead.position != cursor.position or behind.filled or behind.given_up or cursor.problem:
+            try:
+                self._commit(cursor, after, ahead, behind, harvest)
+            except (DataError, IntegrityError, UnicodeError) as error:
+                if limit > 1:
+                    return self._go_row_by_row(cursor, error)
+                self._commit(cursor, after, ahead, behind, _unstorable(harvest, error))
+        self._cursor = after
+        self._limit = limit if more else self._settings.batch
+        return Round(True, len(events), len(harvest.deliveries), more)
+
+    def _ahead(
+        self, conn: Connection, names: NameFilter | None, cursor: Cursor, head: int | None, limit: int
+    ) -> Ahead:
+        if head is None or head == cursor.position:
+            return Ahead((), cursor.position, ())
+        window = self._settings.window
+        return look_ahead(
+            conn, self._log, names, position=cursor.position, head=head, window=window, limit=limit
+        )
+
+    def _behind(self, conn: Connection, names: NameFilter | None, now: datetime, limit: int) -> Behind:
+        """Ask for the gaps: every round while one is young, else every few seconds."""
+        if not self._gaps:
+            return Behind()
+        prove = self._clock.monotonic() >= self._prove_at
+        youngest = max(gap.seen_at for gap in self._gaps)
+        if not prove and (now - youngest).total_seconds() > _YOUNG_S:
+            return Behind()
+        if prove:
+            self._prove_at = self._clock.monotonic() + _ASK_AGAIN_S
+        return look_behind(
+            conn, self._log, names, self._gaps, self._settings, now=now, prove=prove, limit=limit
+        )
+
+    def _alarm(self, cursor: Cursor, head: int) -> Round:
+        """Stand still: the log ends before the place that was read already."""
+        problem = (
+            f"the newest row of {self._log.name} is {head}, but rows up to {cursor.position} were read "
+            "already: the table was restored or emptied. Nothing is read until you decide where to go on: "
+            "`mih cursor set latest`, or `mih cursor set ID` to read again from that row."
+        )
+        if cursor.problem != problem:
+            _log.error("tail.stopped site=%s reason=%r", self._site, problem)
+            stopped = replace(cursor, problem=problem, head=head)
+            with self._store.write() as conn:
+                cursors.advance(conn, cursor, stopped, now=self._clock.now())
+            self._cursor = stopped
+        return Round(True, problem=problem)
+
+    def _go_row_by_row(self, cursor: Cursor, error: Exception) -> Round:
+        """The store cannot hold something of this batch: find the one row, so that only it is given up."""
+        _log.warning("tail.isolating site=%s after=%d reason=%r", self._site, cursor.position, str(error))
+        self._limit = 1
+        self._cursor = None
+        return Round(True, more=True)
+
+    def _commit(self, before: Cursor, after: Cursor, ahead: Ahead, behind: Behind, harvest: Harvest) -> None:
+        """Transaction T1: everything of this round, or nothing."""
+        with self._store.write() as conn:
+            now = self._clock.now()
+            cursors.advance(conn, before, after, now=now)
+            queue.enqueue(conn, harvest.deliveries, now=now)
+            queue.enqueue_dead(conn, harvest.letters, now=now)
+            counts.add(conn, harvest.tally, now=now)
+            gaps.remember(conn, self._site, ahead.holes, seen_at=now)
+            for gap, rest in behind.filled:
+                gaps.split(conn, self._site, gap, rest)
+            for gap, reason in behind.given_up:
+                gaps.close(conn, [gap], reason, now=now)
+            if ahead.holes or behind.filled or behind.given_up:
+                self._gaps = gaps.waiting(conn, self._site)
+        if harvest.deliveries:
+            self._queued()
+
+
+def _unstorable(harvest: Harvest, error: Exception) -> Harvest:
+    """Return the harvest of one row with its deliveries as dead letters that hold nothing of the row."""
+    unstored = [*harvest.deliveries, *(letter.delivery for letter in harvest.letters)]
+    reason = f"the store cannot hold it: {type(error).__name__}"
+    letters = [
+        DeadLetter(replace(delivery, body=None, headers={}), DeadReason.INVALID, reason)
+        for delivery in unstored
+    ]
+    return Harvest(letters=letters, tally=harvest.tally)

@@ -1,0 +1,221 @@
+"""A rule's texts pass through here once, when the configuration is loaded, and become programs."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
+from jinja2.parser import Parser
+
+from sidecar.bridge.formats import CONDITION, JSON, STRING, Format
+from sidecar.bridge.jsonsafe import json_value
+from sidecar.bridge.names import Names
+from sidecar.bridge.program import Program
+from sidecar.bridge.sandbox import ENVIRONMENT
+from sidecar.bridge.source import Sources
+from sidecar.bridge.weave import Problem, Weaver
+from sidecar.errors import TemplateError
+
+_LONGEST_TEMPLATE = 262_144
+
+
+class BrokenRule(TemplateError):
+    """The templates of a rule cannot be used. Carries all problems found, one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class Compiler:
+    """Turns the texts of one rule into programs; gathers what is wrong and which lookups they need."""
+
+    def __init__(self, names: Names, max_size: int) -> None:
+        self._names = names
+        self._max_size = max_size
+        self.needs: frozenset[str] = frozenset()
+        self.problems: list[str] = []
+
+    def condition(self, label: str, text: str) -> Program | None:
+        """Compile an expression; it renders to `true` or to nothing."""
+
+        return self._program(label, lambda work: [nodes.Output([work.expression(label, text)], lineno=1)])
+
+    def text(self, label: str, text: str, form: Format) -> Program | None:
+        """Compile a text of a format."""
+        return self._program(label, lambda work: work.text(label, text, form))
+
+    def json_text(self, label: str, text: str) -> tuple[Program, bool] | None:
+        """Compile JSON text; also tell whether every rendering of it is JSON, whatever the data."""
+        proven = False
+
+        def parse(work: "_Work") -> list[nodes.Node]:
+            nonlocal proven
+            body = work.text(label, text, JSON)
+            proven = not work.problems and _proven(body)
+            return body
+
+        program = self._program(label, parse)
+        return (program, proven) if program else None
+
+    def tree(self, label: str, value: object) -> Program | None:
+        """Compile a mapping whose leaves are templates; every rendering of it is JSON."""
+        return self._program(label, lambda work: list(work.tree(label, value)))
+
+    def _program(self, label: str, parse: Callable[["_Work"], list[nodes.Node]]) -> Program | None:
+        work = _Work(self._names)
+        try:
+            tree = nodes.Template(parse(work), lineno=1)
+            tree.set_environment(ENVIRONMENT)
+            self.needs |= work.check_names(tree)
+            if not work.problems:
+                return Program(tree, work.sources, self._max_size)
+        except Problem as problem:
+            work.problems.append(problem)
+        except TemplateSyntaxError as error:
+            work.problems.append(Problem(error.message or "syntax error", error.lineno))
+        except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
+            reason = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
+            self.problems.append(f"{label}: this cannot be compiled: {reason}")
+        self.problems += [
+            f"{work.sources.place(found.number)}: {found.message}"
+            for found in sorted(work.problems, key=lambda problem: problem.number)
+        ]
+        return None
+
+
+class _Work:
+    """One program being made."""
+
+    def __init__(self, names: Names) -> None:
+        self.sources = Sources()
+        self.problems: list[Problem] = []
+        self._names = names
+
+    def text(self, label: str, text: str, form: Format) -> list[nodes.Node]:
+        body = self._parsed(label, text)
+        return self._weaver(body).text(body, form)
+
+    def expression(self, label: str, text: str) -> nodes.Expr:
+        parser = self._parser(label, text, "variable")
+        if text.lstrip().startswith(("{{", "{%")):
+            raise Problem("this is an expression already: write it without {{ }}", 1)
+        node = parser.parse_expression()
+        if not parser.stream.eos:
+            raise Problem("the expression should end before this", parser.stream.current.lineno)
+        return self._weaver([node]).expression(node, CONDITION.escaper(CONDITION.start))
+
+    def tree(self, label: str, value: object) -> Iterator[nodes.Node]:
+        """Write the mapping as a JSON text: its leaves are then placeholders like any other."""
+        match value:
+            case str():
+                yield nodes.Scope(self._leaf(label, value), lineno=1)
+            case Mapping():
+                yield from self._mapping(label, value)
+            case list() | tuple():
+                for index, entry in enumerate(value):
+                    yield _literal("," if index else "[")
+                    yield from self.tree(f"{label}[{index}]", entry)
+                yield _literal("]" if value else "[]")
+            case _:
+                yield _literal(self._constant(label, value))
+
+    def check_names(self, tree: nodes.Template) -> frozenset[str]:
+        """Report names that cannot exist; return the lookups among those that do."""
+        try:
+            used = meta.find_undeclared_variables(tree)
+        except TemplateAssertionError:
+            if self.problems:  # it found a filter or test that was reported already
+                return frozenset()
+            raise
+        unknown = sorted(name for name in used if name not in self._names)
+        for name in unknown:
+            numbers = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
+            self.problems.append(Problem(self._names.unknown(name), min(numbers, default=1)))
+        return self._names.lookups & used
+
+    def _mapping(self, label: str, value: Mapping[Any, Any]) -> Iterator[nodes.Node]:
+        for index, (key, entry) in enumerate(value.items()):
+            written = key if isinstance(key, str) else json_value(key)
+            yield _literal(("," if index else "{") + json_value(written) + ":")
+            yield from self.tree(f"{label}.{written}", entry)
+        yield _literal("}" if value else "{}")
+
+    def _leaf(self, label: str, text: str) -> list[nodes.Node]:
+        body = self._parsed(label, text)
+        match body:
+            case [nodes.Output(nodes=[placeholder])] if not isinstance(placeholder, nodes.TemplateData):
+                return self._weaver(body).text(body, JSON)
+        return [_literal('"'), *self._weaver(body).text(body, STRING), _literal('"')]
+
+    def _constant(self, label: str, value: object) -> str:
+        try:
+            return json_value(value)
+        except (TypeError, ValueError) as error:
+            raise Problem(str(error), self._parser(label, str(value)).stream.current.lineno) from error
+
+    def _parsed(self, label: str, text: str) -> list[nodes.Node]:
+        return self._parser(label, text).parse().body
+
+    def _parser(self, label: str, text: str, state: str | None = None) -> Parser:
+        if len(text) > _LONGEST_TEMPLATE:
+            raise ValueError(f"it is longer than {_LONGEST_TEMPLATE:,} characters")
+        parser = Parser(ENVIRONMENT, "")
+        parser.stream = self.sources.tokens(ENVIRONMENT, label, text, state)
+        return parser
+
+    def _weaver(self, body: Sequence[nodes.Node]) -> Weaver:
+        named = (name for node in body for name in _names_in(node))
+        return Weaver(self._names, frozenset(n.name for n in named if n.ctx != "load"), self.problems)
+
+
+def _names_in(node: nodes.Node) -> Iterator[nodes.Name]:
+    if isinstance(node, nodes.Name):
+        yield node
+    yield from node.find_all(nodes.Name)
+
+
+def _literal(text: str) -> nodes.Output:
+    return nodes.Output([nodes.TemplateData(text, lineno=1)], lineno=1)
+
+
+def _proven(body: Sequence[nodes.Node]) -> bool:
+    """Tell whether a text is JSON whatever its placeholders hold. Raises Problem where it never can be.
+
+    Without branches its shape is known now. A placeholder outside quotes is a whole value, so what is right
+    with `null` there is right with anything. Right with a text only, as a key is: then the data decides.
+    """
+    if not all(
+        isinstance(node, nodes.Output | nodes.Assign | nodes.AssignBlock | nodes.Macro) for node in body
+    ):
+        return False
+    parts = [part for node in body if isinstance(node, nodes.Output) for part in node.nodes]
+    if _error(parts, "null") is None:
+        return True
+    error = _error(parts, '""')
+    if error is not None:
+        raise Problem(f"this can never be valid JSON: {error.msg}", _number_at(parts, error.pos))
+    return False
+
+
+def _stand_in(part: nodes.Expr, value: str) -> str:
+    if isinstance(part, nodes.TemplateData):
+        return part.data
+    return value if isinstance(part, nodes.Filter) and part.name == "json value" else ""
+
+
+def _error(parts: Sequence[nodes.Expr], value: str) -> json.JSONDecodeError | None:
+    try:
+        json.loads("".join(_stand_in(part, value) for part in parts))
+    except json.JSONDecodeError as error:
+        return error
+    return None
+
+
+def _number_at(parts: Sequence[nodes.Expr], position: int) -> int:
+    for part in parts:
+        length = len(_stand_in(part, '""'))
+        if position < length:
+            return part.lineno + (position if isinstance(part, nodes.TemplateData) else 0)
+        position -= length
+    return parts[-1].lineno if parts else 1

@@ -1,0 +1,1 @@
+"""What people type: thin commands that parse, call one function, and show what came of it."""

@@ -1,0 +1,86 @@
+"""`mih run`: the sidecar itself, until it is told to stop."""
+
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from sidecar.cli.options import config_option
+from sidecar.errors import ConfigError
+from sidecar.hub import ROLES, Hub, Loaded, load, understand
+from sidecar.scheduler import Scheduler
+from sidecar.settings import Watcher, read
+
+_log = logging.getLogger("mih")
+
+_IDLE_LOOK_S = 0.2
+
+
+@click.command()
+@config_option
+@click.option(
+    "--role", type=click.Choice(ROLES), default="all", show_default=True, help="What this process does."
+)
+@click.option("--until-idle", is_flag=True, help="Handle all there is, then exit.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
+    """Read Moodle's log and deliver its events until SIGTERM or Ctrl-C."""
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )
+    loaded = load(config, os.environ)
+    hub = Hub(loaded.settings, loaded.book, role=role)
+    hub.open()
+    scheduler = Scheduler(hub, reload=Reload(config, loaded, hub))
+    stop = _stop_on_signals()
+    _log.info("sidecar.started site=%s role=%s replica=%s", loaded.settings.site, role, hub.replica.name)
+    scheduler.start()
+    while not stop.wait(_IDLE_LOOK_S if until_idle else None):
+        if scheduler.idle():
+            break
+    scheduler.stop()
+    hub.close()
+    _log.info("sidecar.stopped")
+
+
+class Reload:
+    """Puts a changed configuration in force; a broken one is reported and the last good one stays."""
+
+    def __init__(self, config: Path, loaded: Loaded, hub: Hub) -> None:
+        self._config, self._hub = config, hub
+        self._watcher = Watcher(loaded.source.looks)
+
+    def __call__(self) -> None:
+        """Look whether a file has changed, and if so try to use it."""
+        if not self._watcher.changed():
+            return
+        source = read(self._config, os.environ)
+        self._watcher = Watcher(source.looks)
+        try:
+            loaded = understand(source)
+        except ConfigError as error:
+            _log.error("config.refused: the last good configuration stays in force\n%s", error)
+            return
+        later = self._hub.reconfigure(loaded.settings, loaded.book)
+        _log.info(
+            "config.reloaded services=%d rules=%d", len(loaded.settings.services), len(loaded.book.rules)
+        )
+        if later:
+            _log.warning(
+                "config.restart_needed sections=%s: changes there take effect after a restart", later
+            )
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop

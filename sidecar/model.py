@@ -1,0 +1,215 @@
+"""The nouns: what passes between rooms, as frozen values. Standard library only."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+# The name space of all delivery ids. Never change it: receivers deduplicate by these ids.
+_DELIVERY_NAMESPACE = uuid.UUID("5c1b1a52-7a43-5d0f-9f0e-2b8f7c6d3e11")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of Moodle's log, decoded. The names are Moodle's column names."""
+
+    id: int
+    eventname: str
+    component: str
+    action: str
+    target: str
+    objecttable: str | None
+    objectid: int | None
+    crud: str
+    edulevel: int
+    contextid: int | None
+    contextlevel: int | None
+    contextinstanceid: int | None
+    userid: int | None
+    courseid: int | None
+    relateduserid: int | None
+    anonymous: int
+    other: Any
+    timecreated: int
+    origin: str | None
+    ip: str | None
+    realuserid: int | None
+    other_problem: str | None = None  # why `other` could not be decoded; no column of Moodle's
+
+
+EVENT_COLUMNS: tuple[str, ...] = tuple(name for name in Event.__dataclass_fields__ if name != "other_problem")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Ids first..last below the cursor that were not there when the tail passed them."""
+
+    first_id: int
+    last_id: int
+    seen_at: datetime
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far the tail of one site has read, and which replica may move it."""
+
+    site: str
+    position: int
+    fence: int
+    leased_by: str | None
+    leased_until: datetime | None
+    caught_up_at: datetime | None
+    head: int | None = None
+    problem: str | None = None
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands. Parked is no state: it is pending while its service is not to be called."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One payload owed to one service. `body` is frozen when it is queued: retries send the same bytes."""
+
+    delivery_id: str
+    rule: str | None
+    rule_version: str | None
+    service: str
+    event: str | None
+    log_id: int | None
+    method: str
+    endpoint: str
+    body: str | None
+    content_type: str | None
+    created_at: datetime
+    event_at: datetime | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery in this process's hands until its lease ends. `token` names the claim that took it."""
+
+    number: int
+    delivery: Delivery
+    attempts: int
+    token: str
+    probe: bool = False
+
+
+class Outcome(StrEnum):
+    """What one attempt says about the delivery and about the service."""
+
+    DELIVERED = "delivered"  # accepted
+    BUSY = "busy"  # alive, wants it later: 408, 425, 429
+    REJECTED = "rejected"  # alive, will never want it: other 4xx, redirects
+    FAILED = "failed"  # ill: network errors, timeouts, 5xx, nonsense
+
+    @property
+    def alive(self) -> bool:
+        """Whether the service gave a sign of health, whatever it thinks of the delivery."""
+        return self is not Outcome.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try: a value, never an exception. `error` is a sentence without secrets."""
+
+    outcome: Outcome
+    started_at: datetime
+    latency_ms: float
+    status: int | None = None
+    error: str | None = None
+    response: str | None = None
+    retry_after_s: float | None = None
+
+
+class Step(StrEnum):
+    """What becomes of a claimed delivery."""
+
+    DONE = "done"
+    RETRY = "retry"  # again at `at`, one attempt spent
+    PARK = "park"  # again at `at`, no attempt spent: it was not sent, or it was the probe of an ill service
+    BURY = "bury"  # a dead letter
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do next with a delivery: the retry policy's whole answer."""
+
+    step: Step
+    at: datetime | None = None
+    reason: "DeadReason | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A claimed delivery with what happened to it (no attempt: it was not sent) and what becomes of it."""
+
+    claimed: Claimed
+    attempt: Attempt | None
+    decision: Decision
+
+
+class CircuitState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """What we believe about a service's health. Open: nothing is sent until `probe_at`, then one probe."""
+
+    service: str
+    state: CircuitState = CircuitState.CLOSED
+    failures: int = 0
+    opened_at: datetime | None = None
+    probe_at: datetime | None = None
+    last_error: str | None = None
+    last_error_at: datetime | None = None
+
+
+class DeadReason(StrEnum):
+    """Why a delivery was given up; docs/resilience.md says what to do about each."""
+
+    EXHAUSTED = "exhausted"  # every retry failed
+    REJECTED = "rejected"  # the service answered that it will never take it
+    RENDER = "render"  # the condition or template failed on this row
+    TOO_LARGE = "too_large"  # the payload is over the service's limit
+    INVALID = "invalid"  # the rendered request cannot be sent at all
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A delivery given up, with all that is needed to understand and replay it."""
+
+    delivery: Delivery
+    reason: DeadReason
+    error: str
+    attempts: int = 0
+    row: Mapping[str, Any] | None = None
+    status: int | None = None
+    response: str | None = None
+
+
+class Held(StrEnum):
+    """Why a row that a rule's event names matched did not become a delivery; counted per rule and hour."""
+
+    WHERE = "where"  # a column did not have the wanted value
+    WHEN = "when"  # the condition was false
+    TOO_OLD = "too_old"  # older than max_event_age
+
+
+def delivery_id(site: str, rule: str, log_id: int) -> str:
+    """Return the id of the delivery of one log row by one rule: the same for ever, on every replica."""
+    return str(uuid.uuid5(_DELIVERY_NAMESPACE, f"{site}/{rule}/{log_id}"))

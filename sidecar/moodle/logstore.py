@@ -1,0 +1,177 @@
+"""Moodle's log as a table to read: bounded ranges of ids, in order, and which ids are missing in them.
+
+The order of the calls keeps rows from being lost: ask `missing` first and `rows` afterwards. A row that is
+committed between the two is then in both answers and comes twice, into a unique key; the other way round it
+would be in neither.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    func,
+    literal,
+    select,
+    union_all,
+)
+
+from sidecar.model import EVENT_COLUMNS
+from sidecar.moodle.names import NameFilter
+
+_T = TypeVar("_T")
+
+Range = tuple[int, int]  # first and last id, both inside
+
+_TEXTS = frozenset(
+    ("eventname", "component", "action", "target", "objecttable", "crud", "other", "origin", "ip")
+)
+_RECENT_IDS = 200_000
+_IDS_PER_QUERY = 1000
+_RANGES_PER_QUERY = 200
+_NARROW = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What has appeared in gaps: every id, and the rows of the wanted ones among them.
+
+    Not `complete`: there is more than was asked for. Take these ids out of the gaps and ask again.
+    """
+
+    ids: tuple[int, ...] = ()
+    rows: tuple[Row[Any], ...] = ()
+    complete: bool = True
+
+
+class LogStore:
+    """The log table of one Moodle. Every query is a SELECT on a range of ids unless it says so."""
+
+    def __init__(self, prefix: str = "mdl_", log_table: str = "logstore_standard_log") -> None:
+        self.name = prefix + log_table
+        self._table = Table(
+            self.name,
+            MetaData(),
+            *(Column(name, Text() if name in _TEXTS else BigInteger()) for name in EVENT_COLUMNS),
+        )
+        self._id: ColumnElement[int] = self._table.c.id
+
+    def head(self, conn: Connection) -> int | None:
+        """Return the highest id that can be seen; None in an empty table."""
+        return conn.execute(select(func.max(self._id))).scalar()
+
+    def next_id(self, conn: Connection, after: int) -> int | None:
+        """Return the smallest id above `after`; None if there is none."""
+        return conn.execute(select(func.min(self._id)).where(self._id > after)).scalar()
+
+    def count(self, conn: Connection, lo: int, hi: int) -> int:
+        """Return how many rows there are with lo < id <= hi."""
+        return conn.execute(
+            select(func.count()).select_from(self._table).where(self._within(lo, hi))
+        ).scalar_one()
+
+    def missing(self, conn: Connection, lo: int, hi: int) -> list[Range]:
+        """Return the ranges of ids that no row has, of those with lo < id <= hi.
+
+        Counts first, which nearly always is enough; work and answer grow with the rows, not with the ids.
+        """
+        if hi <= lo or self.count(conn, lo, hi) == hi - lo:
+            return []
+        # A row past the end makes the right edge, and the whole of an empty window, an ordinary hole.
+        ids = union_all(select(self._id).where(self._within(lo, hi)), select(literal(hi + 1))).subquery()
+        # No third argument of LAG: MariaDB has none.
+        before = func.coalesce(func.lag(ids.c.id).over(order_by=ids.c.id), lo).label("before")
+        steps = select(ids.c.id, before).subquery()
+        holes = select(steps.c.before + 1, steps.c.id - 1).where(steps.c.id > steps.c.before + 1)
+        return [(first, last) for first, last in conn.execute(holes.order_by(steps.c.id))]
+
+    def rows(
+        self, conn: Connection, lo: int, hi: int, names: NameFilter | None, limit: int
+    ) -> Sequence[Row[Any]]:
+        """Return the first `limit` rows with lo < id <= hi of the events in `names` (None: of all), by id.
+
+        There is no index on eventname: keep the window small. Ask `missing` before.
+        """
+        return conn.execute(self._select(names).where(self._within(lo, hi)).limit(limit)).all()
+
+    def rows_in(
+        self, conn: Connection, ranges: Sequence[Range], names: NameFilter | None, limit: int
+    ) -> Found:
+        """Return what is there now inside `ranges`: at most `limit` ids, the lowest, and their wanted rows.
+
+        The rows are read after the ids, by id: what `ids` names can be taken out of the gaps.
+        Costs one query per thousand ids of narrow ranges or 200 wide ones while nothing has appeared.
+        """
+        present = sorted(
+            number for query in self._present(ranges, limit + 1) for number in conn.execute(query).scalars()
+        )
+        ids = tuple(present[:limit])
+        rows = tuple(
+            row
+            for chunk in _chunks(ids, _IDS_PER_QUERY)
+            for row in conn.execute(self._select(names).where(self._id.in_(chunk)))
+        )
+        return Found(ids, rows, complete=len(present) <= limit)
+
+    def recent(self, conn: Connection, name: str, n: int) -> Sequence[Row[Any]]:
+        """Return the newest `n` rows of an event name or pattern, the newest first; for previews.
+
+        Looks at the newest 200,000 ids only.
+        """
+        head = self.head(conn) or 0
+        query = self._select(NameFilter.of([name])).where(self._within(head - _RECENT_IDS, head))
+        return conn.execute(query.order_by(None).order_by(self._id.desc()).limit(n)).all()
+
+    def first_id_at(self, conn: Connection, timecreated: int) -> int | None:
+        """Return the smallest id of a row created at `timecreated` (Unix seconds) or later; None if none is.
+
+        No row of that time or later has a smaller id. Rows between may be older: they waited in PHP's memory,
+        or a restored course brought them. Reads the index of timecreated from there to its end, so ask once.
+        A transaction that is open right now can still bring a smaller id, if the time is that recent.
+        """
+        # "+ 0": else PostgreSQL may walk up the primary key through all older rows to find the minimum.
+        first = func.min(self._id + literal(0))
+        return conn.execute(select(first).where(self._table.c.timecreated >= timecreated)).scalar()
+
+    def row(self, conn: Connection, log_id: int) -> Row[Any] | None:
+        """Return one row; None if it is not there (any more)."""
+        return conn.execute(select(self._table).where(self._id == log_id)).one_or_none()
+
+    def _within(self, lo: int, hi: int) -> ColumnElement[bool]:
+        return (self._id > lo) & (self._id <= hi)
+
+    def _select(self, names: NameFilter | None) -> Select[Any]:
+        query = select(self._table).order_by(self._id)
+        return query if names is None else query.where(names.condition(self._table.c.eventname))
+
+    def _present(self, ranges: Sequence[Range], limit: int) -> Iterator[Select[Any]]:
+        """Yield the queries for the ids that are there inside `ranges`.
+
+        Not one condition with many ORs: PostgreSQL may answer that by walking the whole index between.
+        """
+        narrow = [id_ for lo, hi in ranges if hi - lo < _NARROW for id_ in range(lo, hi + 1)]
+        for ids in _chunks(narrow, _IDS_PER_QUERY):
+            yield select(self._id).where(self._id.in_(ids)).order_by(self._id).limit(limit)
+        wide = [(lo, hi) for lo, hi in ranges if hi - lo >= _NARROW]
+        for some in _chunks(wide, _RANGES_PER_QUERY):
+            parts = [self._first_ids(lo, hi, limit) for lo, hi in some]
+            yield select(union_all(*parts).subquery().c.id)
+
+    def _first_ids(self, first: int, last: int, limit: int) -> Select[Any]:
+        # Wrapped once more, since SQLite allows no ORDER BY in the parts of a UNION.
+        part = select(self._id).where(self._id.between(first, last)).order_by(self._id).limit(limit)
+        return select(part.subquery().c.id)
+
+
+def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

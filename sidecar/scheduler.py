@@ -1,0 +1,182 @@
+"""When what happens: the jobs of one process, how often each ticks, and how they all end."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import SQLAlchemyError
+
+from sidecar import upkeep
+from sidecar.bridge.quiet import unfinished
+from sidecar.hub import Hub
+from sidecar.model import Cursor
+from sidecar.store import cursors, replicas
+from sidecar.store.faults import explain
+
+_log = logging.getLogger("mih")
+
+_RESCUE_S = 5
+_BEAT_S = 5
+_RELOAD_S = 2
+_CLOCK_S = 60
+_PRUNE_S = 600
+_LONGEST_WAIT_S = 30.0
+
+
+class Steady:
+    """A job that survives its failures: says so once, waits longer each time, says when it is well."""
+
+    def __init__(self, name: str, work: Callable[[], None], hub: Hub) -> None:
+        self.name = name
+        self.last_round: datetime | None = None
+        self._work = work
+        self._hub = hub
+        self._failures = 0
+        self._not_before = 0.0
+
+    def __call__(self) -> None:
+        """Do the work once, unless it is waiting after a failure."""
+        if self._hub.clock.monotonic() < self._not_before:
+            return
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - no job may die unnoticed, whatever happens in it
+            self._failed(error)
+            return
+        self.last_round = self._hub.clock.now()
+        if self._failures:
+            _log.info("%s.well_again after=%d", self.name, self._failures)
+            self._failures = 0
+
+    @property
+    def waits_s(self) -> float:
+        """Seconds until it works again."""
+        return max(self._not_before - self._hub.clock.monotonic(), 0)
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        wait_s = min(2.0 ** (self._failures - 1) / 2, _LONGEST_WAIT_S)
+        self._not_before = self._hub.clock.monotonic() + wait_s
+        if self._failures > 1:
+            return
+        if isinstance(error, SQLAlchemyError):
+            where = self._hub.moodle.shown if self.name == "tail" else self._hub.store.shown
+            _log.error("%s.waiting: %s. It goes on by itself.", self.name, explain(error, where))
+        else:
+            _log.exception("%s.failed: this should not happen; it is tried again", self.name)
+
+
+class Scheduler:
+    """Runs a hub until it is told to stop."""
+
+    def __init__(self, hub: Hub, *, reload: Callable[[], None] | None = None) -> None:
+        self._hub = hub
+        self._stop = threading.Event()
+        self._tail = Steady("tail", self._read_all, hub)
+        self._dispatch = Steady("dispatch", hub.dispatcher.run_once, hub)
+        self._started_at = hub.clock.now()
+        self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
+        self._jobs = BackgroundScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        self._plan(reload)
+
+    @property
+    def tails(self) -> bool:
+        """Whether this process may read the log."""
+        return self._hub.role in {"all", "tail"}
+
+    @property
+    def dispatches(self) -> bool:
+        """Whether this process sends."""
+        return self._hub.role in {"all", "dispatch"}
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        self._jobs.start()
+        if self.dispatches:
+            self._conductor.start()
+
+    def stop(self) -> None:
+        """End: no new work, what is in flight is finished, leases are given back."""
+        self._stop.set()
+        self._hub.dispatcher.wake()
+        self._jobs.shutdown(wait=True)
+        if self.dispatches:
+            self._conductor.join()
+            self._quietly(self._hub.dispatcher.stop)
+        if self.tails:
+            self._quietly(self._hub.tail.release)
+
+    def idle(self) -> bool:
+        """Whether all there was has been read and sent, so far as it can be now."""
+        with self._hub.store.read() as conn:
+            cursor = cursors.load(conn, self._hub.settings.site)
+            left = unfinished(conn, self._hub.settings.services, since=self._started_at)
+        if self.tails and not self._all_read(cursor):
+            return False
+        return not self.dispatches or left == 0
+
+    def _all_read(self, cursor: Cursor | None) -> bool:
+        """Whether the cursor is where the log ends, whoever moved it there after this process started."""
+        if cursor is None or self._tail.last_round is None:
+            return False
+        with self._hub.moodle.read() as conn:
+            head = self._hub.log.head(conn)
+        return cursor.problem is not None or head is None or cursor.position >= head
+
+    def _plan(self, reload: Callable[[], None] | None) -> None:
+        if self.tails:
+            self._every(self._hub.settings.tail.poll, self._tail)
+        if self.dispatches:
+            self._every(_RESCUE_S, Steady("rescue", self._rescue, self._hub))
+        if reload is not None:
+            self._every(_RELOAD_S, Steady("reload", reload, self._hub))
+        self._every(_BEAT_S, Steady("beat", self._beat, self._hub))
+        self._every(_CLOCK_S, Steady("clock", self._set_clock, self._hub))
+        self._every(_PRUNE_S, Steady("prune", self._prune, self._hub), delay_s=30)
+
+    def _every(self, seconds: float, job: Steady, delay_s: float = 0) -> None:
+        first = datetime.now(UTC) + timedelta(seconds=delay_s)
+        self._jobs.add_job(job, "interval", seconds=seconds, id=job.name, next_run_time=first)
+
+    def _read_all(self) -> None:
+        while not self._stop.is_set() and self._hub.tail.run_once().more:
+            pass
+
+    def _conduct(self) -> None:
+        while not self._stop.is_set():
+            self._dispatch()
+            self._stop.wait(self._dispatch.waits_s)
+
+    def _rescue(self) -> None:
+        if upkeep.rescue(self._hub.store, self._hub.settings, self._hub.clock):
+            self._hub.dispatcher.wake()
+
+    def _prune(self) -> None:
+        upkeep.prune(self._hub.store, self._hub.settings, self._hub.clock)
+
+    def _set_clock(self) -> None:
+        upkeep.set_clock(self._hub.store, self._hub.clock)
+
+    def _beat(self) -> None:
+        with self._hub.store.write() as conn:
+            replicas.beat(
+                conn,
+                self._hub.replica.name,
+                tail_at=self._tail.last_round,
+                dispatch_at=self._dispatch.last_round,
+                now=self._hub.clock.now(),
+            )
+
+    def _quietly(self, work: Callable[[], None]) -> None:
+        """Do the last things as well as the databases allow; what cannot be given back ends by itself."""
+        try:
+            work()
+        except SQLAlchemyError as error:
+            _log.warning(
+                "stop.incomplete: %s. Leases end by themselves.", explain(error, self._hub.store.shown)
+            )

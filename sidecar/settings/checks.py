@@ -1,0 +1,187 @@
+"""Values of the right type that still make no sense: unknown services, impossible URLs and events."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sidecar.model import EVENT_COLUMNS
+from sidecar.settings.addresses import base_url_problem, database_url_problem
+from sidecar.settings.schema import NUMERIC_COLUMNS, TRANSPORTS, is_whole
+from sidecar.settings.source import Problem, Source, child
+from sidecar.settings.values import parse_duration
+from sidecar.settings.wording import did_you_mean, kind, listing
+
+# A sender needs this long beyond its service's timeout to settle; a shorter lease is taken over meanwhile.
+LEASE_MARGIN_S = 5
+
+_Found = Iterator[Problem]
+
+
+def checks(source: Source) -> _Found:
+    """Yield every problem. Works on the values as written, so that one wrong type hides nothing else."""
+    values = source.values
+    yield from _databases(values)
+    services = _mapping(values.get("services"))
+    for name, service in services.items():
+        yield from _service(child("services", name), _mapping(service), source)
+    yield from _lease(values, services)
+    rules = values.get("rules")
+    for number, rule in enumerate(rules if isinstance(rules, list) else []):
+        yield from _rule(child("rules", number), _mapping(rule), list(services), source)
+    yield from _twins(source, rules if isinstance(rules, list) else [])
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _databases(values: Mapping[str, Any]) -> _Found:
+    moodle, store = (_mapping(values.get(name)).get("url") for name in ("moodle", "store"))
+    if isinstance(moodle, str):
+        yield from _problem("moodle.url", database_url_problem(moodle))
+    if isinstance(store, str) and store:
+        yield from _problem("store.url", database_url_problem(store))
+
+
+def _problem(place: str, text: str | None) -> _Found:
+    if text:
+        yield Problem(place, text)
+
+
+def _service(place: str, service: Mapping[str, Any], source: Source) -> _Found:
+    kind_of = service.get("type", "rest")
+    if isinstance(kind_of, str) and kind_of not in TRANSPORTS:
+        shown = source.quote(f"{place}.type", kind_of)
+        yield Problem(f"{place}.type", f"unknown type {shown}; there is {listing(sorted(TRANSPORTS))}")
+    url = service.get("base_url")
+    if isinstance(url, str) and url:
+        yield from _problem(f"{place}.base_url", base_url_problem(str(kind_of), url))
+
+
+def _lease(values: Mapping[str, Any], services: Mapping[str, Any]) -> _Found:
+    lease = _seconds(_mapping(values.get("dispatch")).get("lease"), 60)
+    timeouts = {name: _seconds(_mapping(service).get("timeout"), 5) for name, service in services.items()}
+    longest = max(timeouts, key=lambda name: timeouts[name], default=None)
+    if longest is not None and lease <= timeouts[longest] + LEASE_MARGIN_S:
+        timeout = timeouts[longest]
+        yield Problem(
+            "dispatch.lease",
+            f"{lease:g} seconds are too short, it must be more than {timeout + LEASE_MARGIN_S:g}: the timeout"
+            f" of service {longest} ({timeout:g}) and {LEASE_MARGIN_S} to settle, or another process"
+            " takes over what is still being sent",
+        )
+
+
+def _seconds(value: object, default: float) -> float:
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        return default
+    return seconds if isinstance(seconds, int | float) and not isinstance(seconds, bool) else default
+
+
+def _rule(place: str, rule: Mapping[str, Any], services: list[str], source: Source) -> _Found:
+    service = rule.get("service")
+    if isinstance(service, str) and service not in services:
+        shown = source.quote(f"{place}.service", service)
+        yield Problem(f"{place}.service", f"unknown service {shown}{did_you_mean(service, services)}")
+    yield from _events(f"{place}.event", rule.get("event"), source)
+    for column, wanted in _mapping(rule.get("where")).items():
+        yield from _column(f"{place}.where.{column}", column, wanted)
+    endpoint = rule.get("endpoint")
+    if isinstance(endpoint, str) and re.match(r"\s*[a-z][a-z0-9+.-]*://", endpoint, re.IGNORECASE):
+        text = "it is appended to the service's base_url: write the path only, such as /users"
+        yield Problem(f"{place}.endpoint", text)
+    yield from _payload(f"{place}.payload", rule.get("payload"))
+
+
+def _payload(place: str, payload: object) -> _Found:
+    if isinstance(payload, bool | int | float):
+        yield Problem(
+            place, f"expected a template, the name of a file, a mapping or a list, got {kind(payload)}"
+        )
+    elif isinstance(payload, str) and not payload.strip():
+        yield Problem(place, "this is empty; to send the whole event leave the key away")
+
+
+def _events(place: str, event: object, source: Source) -> _Found:
+    if isinstance(event, str):
+        yield from _problem(place, event_problem(event, repeat=place not in source.origins))
+    for number, one in enumerate(event if isinstance(event, list) else []):
+        yield from _events(child(place, number), one if isinstance(one, str) else None, source)
+
+
+_EVENT = re.compile(r"\\[A-Za-z][A-Za-z0-9_]*\\event\\[A-Za-z][A-Za-z0-9_]*")
+_PATTERN = re.compile(r"[\\*][A-Za-z0-9_\\*]*")
+
+
+def event_problem(event: str, *, repeat: bool = True) -> str | None:
+    r"""Say why nothing in Moodle can be called so; None for `\core\event\user_created` or a pattern with *.
+
+    Without `repeat` the sentence does not say what was meant: the value may be a secret in the wrong place.
+    """
+    if _EVENT.fullmatch(event) or ("*" in event and _PATTERN.fullmatch(event) and "\\\\" not in event):
+        return None
+    if re.search(r"[\x00-\x1f\x7f]", event):
+        return "YAML read a backslash as an escape: write it without quotes, or in single quotes"
+    mended = _mended(event) if repeat else None
+    if mended is None:
+        return r"an event looks like \core\event\user_created, a pattern like \mod_quiz\event\*, and * is all"
+    if "/" in event:
+        return f'Moodle writes events with backslashes, did you mean "{mended}"?'
+    if "\\\\" in event:
+        return f'only inside double quotes a backslash is doubled, did you mean "{mended}"?'
+    return f'did you mean "{mended}"?'
+
+
+def _mended(event: str) -> str | None:
+    path = [part for part in re.split(r"[\\/]+", event.strip()) if part]
+    if len(path) == 2 and path[0] != "event" and "*" not in event:
+        path.insert(1, "event")
+    mended = "\\" + "\\".join(path)
+    pattern = "*" in mended and "\\event\\" in mended and _PATTERN.fullmatch(mended)
+    return mended if _EVENT.fullmatch(mended) or pattern else None
+
+
+def _column(place: str, column: str, wanted: object) -> _Found:
+    columns = [name for name in EVENT_COLUMNS if name != "other"]
+    if column not in columns:
+        text = "other cannot be looked into here: use when, such as other.auth != 'nologin'"
+        yield Problem(place, text if column == "other" else f"unknown column{did_you_mean(column, columns)}")
+        return
+    if wanted == []:
+        yield Problem(place, "an empty list matches nothing")
+    for number, one in enumerate(wanted if isinstance(wanted, list) else []):
+        yield from _problem(child(place, number), _misfit(column, one))
+    if not isinstance(wanted, list):
+        yield from _problem(place, _misfit(column, wanted))
+
+
+def _misfit(column: str, wanted: object) -> str | None:
+    if wanted is None:
+        return None
+    if column not in NUMERIC_COLUMNS:
+        return (
+            None if isinstance(wanted, str) else f"{column} holds text, got {kind(wanted)}{_quotes(wanted)}"
+        )
+    whole = (isinstance(wanted, int) and not isinstance(wanted, bool)) or (
+        isinstance(wanted, str) and is_whole(wanted)
+    )
+    return None if whole else f"{column} holds whole numbers, got {kind(wanted)}"
+
+
+def _quotes(wanted: object) -> str:
+    return ": put it in quotes" if isinstance(wanted, bool | int | float) else ""
+
+
+def _twins(source: Source, rules: list[Any]) -> _Found:
+    first: dict[str, int] = {}
+    for number, rule in enumerate(rules):
+        name, place = _mapping(rule).get("name"), f"{child('rules', number)}.name"
+        if isinstance(name, str) and name in first:
+            text = (
+                f"there is already a rule {source.quote(place, name)} on line {first[name]}; names are unique"
+            )
+            yield Problem(place, text)
+        elif isinstance(name, str):
+            first[name] = source.line(place)

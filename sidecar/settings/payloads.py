@@ -1,0 +1,60 @@
+"""A payload that names a file becomes the file's text; nothing later needs the disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.settings.files import Files
+from sidecar.settings.wording import listing, suggest
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadFile:
+    """The text of a payload and the file it stands in."""
+
+    path: Path
+    text: str
+
+
+def payload_name(payload: str) -> str | None:
+    """Return the file that a payload names, None when it is the template itself."""
+    text = payload.strip()
+    if "\n" in text:
+        return None
+    if text.startswith("file:"):
+        return text.removeprefix("file:").strip().removeprefix("payloads/")
+    if text.endswith(".j2") and "{{" not in text:
+        return text.removeprefix("payloads/")
+    return None
+
+
+def read_payload(name: str, folder: Path, files: Files) -> PayloadFile:
+    """Return the text of a file under `folder`. Raises ValueError with a sentence."""
+    path = folder / name
+    if not _inside(path, folder):
+        raise ValueError(f'a payload file has to be inside {folder}, "{name}" is not')
+    try:
+        text = files.read(path)
+    except FileNotFoundError:
+        raise ValueError(f'there is no file "{name}" in {folder}{_others(name, folder)}') from None
+    except UnicodeDecodeError:
+        raise ValueError(f'the payload file "{name}" is not UTF-8') from None
+    except OSError as error:
+        raise ValueError(f'the payload file "{name}" cannot be read: {error.strerror}') from None
+    if not text.strip():
+        raise ValueError(f'the payload file "{name}" is empty')
+    return PayloadFile(path, text)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in the name
+        return False
+
+
+def _others(name: str, folder: Path) -> str:
+    there = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.j2")) if folder.is_dir() else []
+    near = suggest(name, there)
+    if near:
+        return f', did you mean "{near}"?'
+    return f"; there is {listing(there)}" if there else ", which is empty or not there"

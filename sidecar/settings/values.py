@@ -1,0 +1,136 @@
+"""The kinds of value an option can have: durations, names, secrets, each with its own sentence when wrong."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
+
+from sidecar.settings.wording import kind, not_text
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+PREFIX_PATTERN = r"^[A-Za-z0-9_]*$"
+TABLE_PATTERN = r"^[A-Za-z0-9_]+$"
+HEADER_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+
+# What the patterns mean, for people.
+PATTERN_WORDS = {
+    NAME_PATTERN: "use letters, digits, dot, dash and underscore, and start with a letter or a digit",
+    PREFIX_PATTERN: "use letters, digits and underscore",
+    TABLE_PATTERN: "use letters, digits and underscore",
+    HEADER_PATTERN: "this is no header name: use letters, digits and dashes",
+}
+
+_DURATION = re.compile(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*([smhd]?)\s*")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: object) -> object:
+    """Return seconds for `"90"`, `"90s"`, `"15m"`, `"7d"`, None for `none`; what is no text unchanged."""
+    if isinstance(value, str):
+        if value.strip().lower() == "none":
+            return None
+        found = _DURATION.fullmatch(value)
+        if found:
+            return float(found[1]) * _UNITS[found[2] or "s"]
+        raise ValueError("use seconds, or a figure with a unit such as 90s, 15m, 24h, 7d, or none")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value)
+        value = float(found[1]) * _UNITS[found[2] or "s"] if found else value
+    return _figure(value, "a number of seconds", hint=": write 5, 90s, 15m or 24h")
+
+
+def _days(value: object) -> float:
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*d?\s*", value):
+        value = float(value.strip(" \td"))
+    return _figure(value, "a number of days", hint=": write 7 or 0.5")
+
+
+def _figure(value: object, wanted: str, *, hint: str = "") -> float:
+    # No honest figure is that large, and float() has no room for a larger one.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
+        raise ValueError(f"expected {wanted}, got {kind(value)}{hint if isinstance(value, str) else ''}")
+    return float(value)
+
+
+def _limit(value: object) -> object:
+    """Let an optional number be switched off by an environment variable, which can only hold text."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none", "null") else value
+
+
+def _age(value: object) -> object:
+    seconds = parse_duration(value)
+    return None if seconds is None else _figure(seconds, "a number of seconds, 24h, 7d ..., or none")
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    """Refuse what no HTTP header can carry: it would fail at every request, long after the start."""
+    text = secret.get_secret_value()
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("has a line break or another control character")
+    if not text.isascii():
+        raise ValueError("has a character that a header cannot carry (only ASCII can be sent)")
+    return secret
+
+
+def _header_names(headers: Mapping[str, object]) -> Mapping[str, object]:
+    for name in headers:
+        if not re.fullmatch(HEADER_PATTERN, name):
+            raise ValueError(f'"{name}" is no header name: use letters, digits and dashes')
+    return headers
+
+
+def _start(value: object) -> str | int:
+    """Return `latest`, `beginning`, a log id, or a time with its offset (UTC where none is given)."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in ("latest", "beginning"):
+            return text.lower()
+        value = int(text) if re.fullmatch(r"\d{1,19}", text) else _time(text) or value
+        if isinstance(value, datetime):
+            return value.isoformat()
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError("use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z")
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _patterns(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"expected an event class, a pattern or a list of them, got {kind(value)}")
+    wrong = next((item for item in value if not isinstance(item, str)), "")
+    if not isinstance(wrong, str):
+        raise ValueError(f"{not_text(wrong)} in the list")
+    if not value:
+        raise ValueError("an empty list matches nothing: name an event, or * for all")
+    return tuple(value)
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Wait = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+Days = Annotated[float, BeforeValidator(_days), Field(ge=0, allow_inf_nan=False)]
+Age = Annotated[
+    Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
+    BeforeValidator(_age, json_schema_input_type=float | str | None),
+]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=100)]
+HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN)]
+Credential = Annotated[SecretStr, AfterValidator(_sendable)]
+Limit = BeforeValidator(_limit)
+Start = Annotated[str | int, BeforeValidator(_start, json_schema_input_type=str | int)]
+Events = Annotated[str | tuple[str, ...], BeforeValidator(_patterns, json_schema_input_type=str | list[str])]
+HeaderNames = AfterValidator(_header_names)

@@ -1,0 +1,50 @@
+"""What a problem in the file is called: sentences for people, which never repeat a value."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+
+def kind(value: object) -> str:
+    """Name what stands there, as somebody who writes YAML would."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int):
+        return "a number"
+    if isinstance(value, float):
+        return "a number with a point"
+    if isinstance(value, str):
+        return "text" if value.strip() else "empty text"
+    return "a mapping" if isinstance(value, Mapping) else "a list"
+
+
+def not_text(value: object) -> str:
+    """Say that text was expected; YAML makes numbers and booleans of what looks like them."""
+    hint = ": put it in quotes" if isinstance(value, bool | int | float) else ""
+    return f"expected text, got {kind(value)}{hint}"
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant."""
+    by_lower = {name.lower(): name for name in known}
+    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `, did you mean "judgeman"?`, or else the list of what there is."""
+    found = suggest(word, known)
+    if found:
+        return f', did you mean "{found}"?'
+    return f"; there is {listing(known)}"
+
+
+def listing(words: Iterable[str]) -> str:
+    """Return `a, b and c`, shortened when there are many."""
+    names = list(words)
+    if not names:
+        return "none yet"
+    if len(names) > 25:
+        names = [*names[:25], f"{len(names) - 25} more"]
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

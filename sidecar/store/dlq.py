@@ -1,0 +1,115 @@
+"""Dead letters: `mih_dlq`, deliveries given up, each with its reason and all that a replay needs."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from sidecar.model import DeadLetter, DeadReason, Settlement
+from sidecar.store.dialect import insert_new
+from sidecar.store.tables import dlq
+
+_TEXT_LENGTH = 16_384
+
+
+def bury(conn: Connection, letters: Sequence[DeadLetter], *, now: datetime) -> None:
+    """Keep dead letters; one whose delivery is already there stays as it is."""
+    insert_new(conn, dlq, [_values(letter, now) for letter in letters])
+
+
+def letter_of(item: Settlement) -> DeadLetter:
+    """Return the dead letter of a settlement that buries its delivery."""
+    attempt = item.attempt
+    return DeadLetter(
+        delivery=item.claimed.delivery,
+        reason=item.decision.reason or DeadReason.EXHAUSTED,
+        error=(attempt.error if attempt else None) or "no error was given",
+        attempts=item.claimed.attempts + 1,
+        status=attempt.status if attempt else None,
+        response=attempt.response if attempt else None,
+    )
+
+
+def find(
+    conn: Connection,
+    *,
+    service: str | None = None,
+    rule: str | None = None,
+    reason: DeadReason | None = None,
+    since: datetime | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[Row[Any]]:
+    """Return dead letters, newest first, a page at a time: `before` is the last number of the page before."""
+    query = _filtered(select(dlq), service, rule, reason, since).order_by(dlq.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(dlq.c.id < before)
+    return conn.execute(query).all()
+
+
+def count(
+    conn: Connection,
+    *,
+    service: str | None = None,
+    rule: str | None = None,
+    reason: DeadReason | None = None,
+    since: datetime | None = None,
+) -> int:
+    """Return how many dead letters match."""
+    query = _filtered(select(func.count()).select_from(dlq), service, rule, reason, since)
+    return int(conn.execute(query).scalar_one())
+
+
+def by_reason(conn: Connection) -> Sequence[Row[Any]]:
+    """Return the number of dead letters per service and reason."""
+    query = select(dlq.c.service, dlq.c.reason, func.count().label("n")).group_by(dlq.c.service, dlq.c.reason)
+    return conn.execute(query.order_by(dlq.c.service, dlq.c.reason)).all()
+
+
+def get(conn: Connection, key: str) -> Row[Any] | None:
+    """Return one dead letter by its number or its delivery id."""
+    which = dlq.c.id == int(key) if key.isdecimal() else dlq.c.delivery_id == key
+    return conn.execute(select(dlq).where(which)).one_or_none()
+
+
+def remove(conn: Connection, delivery_ids: Sequence[str]) -> int:
+    """Take dead letters out, because they are replayed or deleted; return how many there were."""
+    return conn.execute(dlq.delete().where(dlq.c.delivery_id.in_(delivery_ids))).rowcount
+
+
+def _filtered(
+    query: Select[Any],
+    service: str | None,
+    rule: str | None,
+    reason: DeadReason | None,
+    since: datetime | None,
+) -> Select[Any]:
+    for column, value in ((dlq.c.service, service), (dlq.c.rule, rule), (dlq.c.reason, reason)):
+        if value is not None:
+            query = query.where(column == value)
+    return query.where(dlq.c.created_at >= since) if since is not None else query
+
+
+def _values(letter: DeadLetter, now: datetime) -> dict[str, Any]:
+    delivery = letter.delivery
+    return {
+        "delivery_id": delivery.delivery_id,
+        "rule": delivery.rule,
+        "service": delivery.service,
+        "event": delivery.event,
+        "log_id": delivery.log_id,
+        "method": delivery.method,
+        "endpoint": delivery.endpoint,
+        "headers": json.dumps(dict(delivery.headers), sort_keys=True) if delivery.headers else None,
+        "payload": delivery.body,
+        "content_type": delivery.content_type,
+        "event_row": json.dumps(dict(letter.row), ensure_ascii=False) if letter.row is not None else None,
+        "reason": letter.reason,
+        "error": letter.error[:_TEXT_LENGTH],
+        "status": letter.status,
+        "response": letter.response[:_TEXT_LENGTH] if letter.response else None,
+        "attempts": letter.attempts,
+        "created_at": now,
+    }

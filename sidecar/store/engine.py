@@ -1,0 +1,116 @@
+"""A database and the two ways to use it: read (autocommit) and write (one transaction)."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+
+_WRITES = "mih_writes"
+
+
+class Database:
+    """One engine with the same manners on every dialect.
+
+    MySQL, MariaDB and PostgreSQL run in READ COMMITTED: gap locks would make replicas wait for each other.
+    SQLite runs in WAL with full sync; a writing transaction takes the lock at its start, so that it never
+    fails half way because another process wrote in between.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url: URL = make_url(url)
+        if self.url.get_backend_name() == "mariadb":
+            self.url = self.url.set(drivername="mysql+pymysql")
+        self.dialect = self.url.get_backend_name()
+        self._engine = _ENGINES[self.dialect](self.url, pool_size)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yield a connection for SELECTs, each statement for itself."""
+        options = {} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        with self._engine.connect() as conn:
+            yield conn.execution_options(**options)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Yield a connection in one transaction: committed at the end, rolled back on any exception."""
+        with self._engine.connect() as conn:
+            conn.execution_options(**{_WRITES: True})
+            with conn.begin():
+                yield conn
+
+    def now(self) -> datetime:
+        """Return the server's clock."""
+        with self.read() as conn:
+            found: Any = conn.execute(text(_NOW[self.dialect])).scalar_one()
+        now = datetime.fromisoformat(str(found))
+        return now.astimezone(UTC) if now.tzinfo else now.replace(tzinfo=UTC)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+_NOW = {
+    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    "mysql": "SELECT UTC_TIMESTAMP(6)",
+    "postgresql": "SELECT clock_timestamp()",
+}
+
+
+def _sqlite(url: URL, pool_size: int) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=-1,
+        connect_args={"timeout": 30, "check_same_thread": False, "isolation_level": None},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    writes = conn.get_execution_options().get(_WRITES)
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _mysql(url: URL, pool_size: int) -> Engine:
+    return create_engine(
+        url.update_query_dict({"charset": "utf8mb4"}),
+        pool_size=pool_size,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60},
+    )
+
+
+def _postgresql(url: URL, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": 5},
+    )
+
+
+_ENGINES = {"sqlite": _sqlite, "mysql": _mysql, "postgresql": _postgresql}

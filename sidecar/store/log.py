@@ -1,0 +1,85 @@
+"""The request log: `mih_log`, one row an attempt."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from sidecar.model import Settlement
+from sidecar.store.tables import log
+
+_TEXT_LENGTH = 16_384
+
+
+def record(conn: Connection, settlements: Sequence[Settlement], *, replica: str) -> None:
+    """Write one row for each attempt."""
+    rows = [_values(item, replica) for item in settlements]
+    if rows:
+        conn.execute(insert(log), rows)
+
+
+def _values(item: Settlement, replica: str) -> dict[str, Any]:
+    attempt, delivery = item.attempt, item.claimed.delivery
+    assert attempt is not None
+    return {
+        "delivery_id": delivery.delivery_id,
+        "rule": delivery.rule,
+        "service": delivery.service,
+        "method": delivery.method,
+        "endpoint": delivery.endpoint,
+        "attempt": item.claimed.attempts + 1,
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "latency_ms": round(attempt.latency_ms, 1),
+        "error": attempt.error[:_TEXT_LENGTH] if attempt.error else None,
+        "response": attempt.response[:_TEXT_LENGTH] if attempt.response else None,
+        "replica": replica,
+        "created_at": attempt.started_at,
+    }
+
+
+def find(
+    conn: Connection,
+    *,
+    service: str | None = None,
+    rule: str | None = None,
+    delivery_id: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[Row[Any]]:
+    """Return attempts, newest first, a page at a time: `before` is the last number of the page before."""
+    query = select(log).order_by(log.c.id.desc()).limit(limit)
+    for column, value in ((log.c.service, service), (log.c.rule, rule), (log.c.delivery_id, delivery_id)):
+        if value is not None:
+            query = query.where(column == value)
+    if before is not None:
+        query = query.where(log.c.id < before)
+    return conn.execute(query).all()
+
+
+def get(conn: Connection, number: int) -> Row[Any] | None:
+    """Return one attempt by its number."""
+    return conn.execute(select(log).where(log.c.id == number)).one_or_none()
+
+
+def prune(conn: Connection, *, before: datetime, limit: int) -> int:
+    """Delete attempts made before `before`, at most `limit`; return how many. Uses `mih_log_created`."""
+    return _delete(
+        conn, list(conn.execute(select(log.c.id).where(log.c.created_at < before).limit(limit)).scalars())
+    )
+
+
+def prune_over(conn: Connection, *, keep: int, limit: int) -> int:
+    """Delete the oldest attempts beyond the newest `keep`, at most `limit`; return how many."""
+    last = conn.execute(select(log.c.id).order_by(log.c.id.desc()).offset(keep).limit(1)).scalar_one_or_none()
+    if last is None:
+        return 0
+    numbers = conn.execute(select(log.c.id).where(log.c.id <= last).order_by(log.c.id).limit(limit)).scalars()
+    return _delete(conn, list(numbers))
+
+
+def _delete(conn: Connection, numbers: list[int]) -> int:
+    if numbers:
+        conn.execute(log.delete().where(log.c.id.in_(numbers)))
+    return len(numbers)

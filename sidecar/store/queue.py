@@ -1,0 +1,387 @@
+"""Deliveries on their way: `mih_queue`, from being queued to being settled."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, case, func, literal, select, union_all, update
+
+from sidecar.model import (
+    Claimed,
+    DeadLetter,
+    Delivery,
+    DeliveryState,
+    Settlement,
+    Step,
+)
+from sidecar.store import dlq, log
+from sidecar.store.dialect import insert_new
+from sidecar.store.tables import queue
+
+_ERROR_LENGTH = 2_000
+
+
+def enqueue(conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+    """Queue deliveries, due now. One whose id is there already adds nothing."""
+    insert_new(conn, queue, [_values(item, DeliveryState.PENDING, now) for item in deliveries])
+
+
+def enqueue_dead(conn: Connection, letters: Sequence[DeadLetter], *, now: datetime) -> None:
+    """Record deliveries that could not even be made, with their dead letters; known ids add nothing."""
+    rows = [
+        {**_values(letter.delivery, DeliveryState.DEAD, now), "settled_at": now, "last_error": letter.error}
+        for letter in letters
+    ]
+    insert_new(conn, queue, rows)
+    dlq.bury(conn, letters, now=now)
+
+
+def first_due(conn: Connection, services: Iterable[str]) -> dict[str, datetime]:
+    """Return when the earliest pending delivery of each service is or was due, by one index look-up each."""
+    looks = [
+        select(
+            literal(name).label("service"),
+            select(queue.c.due_at)
+            .where(_pending(name))
+            .order_by(queue.c.due_at)
+            .limit(1)
+            .scalar_subquery()
+            .label("due_at"),
+        )
+        for name in services
+    ]
+    if not looks:
+        return {}
+    found = conn.execute(union_all(*looks))
+    return {row.service: row.due_at for row in found if row.due_at is not None}
+
+
+def claim(
+    conn: Connection,
+    service: str,
+    limit: int,
+    *,
+    token: str,
+    now: datetime,
+    lease_s: float,
+    probe: bool = False,
+) -> list[Claimed]:
+    """Take up to `limit` due deliveries of a service into this process's hands until the lease ends.
+
+    Skips rows that another replica is claiming. Uses `mih_queue_due`.
+    """
+    query = (
+        select(queue)
+        .where(_pending(service), queue.c.due_at <= now)
+        .order_by(queue.c.due_at, queue.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = conn.execute(query).all()
+    if rows:
+        conn.execute(
+            update(queue)
+            .where(queue.c.id.in_([row.id for row in rows]))
+            .values(
+                state=DeliveryState.SENDING, leased_by=token, leased_until=now + timedelta(seconds=lease_s)
+            )
+        )
+    return [Claimed(row.id, delivery_of(row), row.attempts, token, probe) for row in rows]
+
+
+def renew(conn: Connection, claimed: Iterable[Claimed], *, until: datetime) -> set[tuple[int, str]]:
+    """Extend the leases of what this process holds; return (number, token) of what it still held."""
+    held = _still_held(conn, claimed)
+    if held:
+        conn.execute(
+            update(queue).where(queue.c.id.in_([number for number, _ in held])).values(leased_until=until)
+        )
+    return held
+
+
+def settle(
+    conn: Connection, settlements: Sequence[Settlement], *, replica: str, now: datetime
+) -> list[Settlement]:
+    """Write what happened to claimed deliveries: log, queue and dead letters together.
+
+    Every attempt is logged. A delivery whose lease was lost meanwhile is otherwise left alone: whoever
+    holds it now settles it. Returns those settlements that were in force.
+    """
+    log.record(conn, [item for item in settlements if item.attempt], replica=replica)
+    ours = _still_held(conn, [item.claimed for item in settlements])
+    valid = [item for item in settlements if (item.claimed.number, item.claimed.token) in ours]
+    by_step: dict[Step, list[Settlement]] = defaultdict(list)
+    for item in valid:
+        by_step[item.decision.step].append(item)
+    _settle_done(conn, by_step[Step.DONE], now)
+    _settle_later(conn, by_step[Step.RETRY], spent=1)
+    _settle_later(conn, by_step[Step.PARK], spent=0)
+    _settle_dead(conn, by_step[Step.BURY], now)
+    return valid
+
+
+def _still_held(conn: Connection, claimed: Iterable[Claimed]) -> set[tuple[int, str]]:
+    """Lock the rows of `claimed` and return those whose lease nobody else has taken.
+
+    Looked up by the primary key alone: another index would wait for rows that other replicas hold.
+    """
+    held = {(item.number, item.token) for item in claimed}
+    query = select(queue.c.id, queue.c.leased_by).where(queue.c.id.in_(sorted(number for number, _ in held)))
+    rows = conn.execute(query.order_by(queue.c.id).with_for_update())
+    return held & {(row.id, row.leased_by) for row in rows}
+
+
+def _settle_done(conn: Connection, items: Sequence[Settlement], now: datetime) -> None:
+    by_status: dict[int | None, list[int]] = defaultdict(list)
+    for item in items:
+        by_status[item.attempt.status if item.attempt else None].append(item.claimed.number)
+    for status, numbers in by_status.items():
+        conn.execute(
+            update(queue)
+            .where(queue.c.id.in_(numbers))
+            .values(
+                state=DeliveryState.DELIVERED,
+                attempts=queue.c.attempts + 1,
+                last_status=status,
+                last_error=None,
+                settled_at=now,
+                leased_by=None,
+                leased_until=None,
+            )
+        )
+
+
+def _settle_later(conn: Connection, items: Sequence[Settlement], *, spent: int) -> None:
+    if not items:
+        return
+    statement = (
+        update(queue)
+        .where(queue.c.id == bindparam("number"))
+        .values(
+            state=DeliveryState.PENDING,
+            attempts=queue.c.attempts + spent,
+            due_at=func.coalesce(bindparam("at", type_=queue.c.due_at.type), queue.c.due_at),
+            last_status=func.coalesce(
+                bindparam("status", type_=queue.c.last_status.type), queue.c.last_status
+            ),
+            last_error=func.coalesce(bindparam("error", type_=queue.c.last_error.type), queue.c.last_error),
+            leased_by=None,
+            leased_until=None,
+        )
+    )
+    conn.execute(
+        statement,
+        [{"number": item.claimed.number, "at": item.decision.at, **_outcome(item)} for item in items],
+    )
+
+
+def _settle_dead(conn: Connection, items: Sequence[Settlement], now: datetime) -> None:
+    if not items:
+        return
+    statement = (
+        update(queue)
+        .where(queue.c.id == bindparam("number"))
+        .values(
+            state=DeliveryState.DEAD,
+            attempts=queue.c.attempts + 1,
+            last_status=bindparam("status"),
+            last_error=bindparam("error"),
+            settled_at=now,
+            leased_by=None,
+            leased_until=None,
+        )
+    )
+    conn.execute(statement, [{"number": item.claimed.number, **_outcome(item)} for item in items])
+    dlq.bury(conn, [dlq.letter_of(item) for item in items], now=now)
+
+
+def _outcome(item: Settlement) -> dict[str, Any]:
+    attempt = item.attempt
+    return {
+        "status": attempt.status if attempt else None,
+        "error": attempt.error[:_ERROR_LENGTH] if attempt and attempt.error else None,
+    }
+
+
+def rescue(conn: Connection, *, now: datetime, lease_s: float, limit: int = 1000) -> int:
+    """Set free what dead processes held; return how many. A lease too long to be true is void, too."""
+    latest = now + timedelta(seconds=lease_s * 2)
+    query = (
+        select(queue.c.id)
+        .where(_sending(), (queue.c.leased_until < now) | (queue.c.leased_until > latest))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return _set_pending(conn, list(conn.execute(query).scalars()))
+
+
+def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
+    """Give back unsent deliveries of a process that stops."""
+    _set_pending(conn, [number for number, _ in _still_held(conn, claimed)])
+
+
+def _set_pending(conn: Connection, numbers: Sequence[int]) -> int:
+    if numbers:
+        conn.execute(
+            update(queue)
+            .where(queue.c.id.in_(numbers))
+            .values(state=DeliveryState.PENDING, leased_by=None, leased_until=None)
+        )
+    return len(numbers)
+
+
+def revive(
+    conn: Connection, delivery_ids: Sequence[str], *, now: datetime, rendered: Delivery | None = None
+) -> int:
+    """Make dead or waiting deliveries due now with all their attempts; `rendered` replaces what is sent.
+
+    A delivery that is being sent or was delivered is left alone. Returns how many are due now.
+    """
+    changes: dict[str, Any] = {
+        "state": DeliveryState.PENDING,
+        "attempts": 0,
+        "due_at": now,
+        "settled_at": None,
+    }
+    if rendered:
+        changes |= _request(rendered)
+    changed = conn.execute(
+        update(queue)
+        .where(
+            queue.c.delivery_id.in_(delivery_ids),
+            queue.c.state.in_([DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.CANCELLED]),
+        )
+        .values(changes)
+    )
+    return changed.rowcount
+
+
+def cancel(conn: Connection, delivery_ids: Sequence[str], *, now: datetime) -> int:
+    """Stop pending or dead deliveries for good; return how many."""
+    changed = conn.execute(
+        update(queue)
+        .where(
+            queue.c.delivery_id.in_(delivery_ids),
+            queue.c.state.in_([DeliveryState.PENDING, DeliveryState.DEAD]),
+        )
+        .values(state=DeliveryState.CANCELLED, settled_at=now)
+    )
+    return changed.rowcount
+
+
+def find(
+    conn: Connection,
+    *,
+    state: DeliveryState | None = None,
+    service: str | None = None,
+    rule: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[Row[Any]]:
+    """Return deliveries, newest first, a page at a time: `before` is the last number of the page before."""
+    query = select(queue).order_by(queue.c.id.desc()).limit(limit)
+    for column, value in ((queue.c.state, state), (queue.c.service, service), (queue.c.rule, rule)):
+        if value is not None:
+            query = query.where(column == value)
+    if before is not None:
+        query = query.where(queue.c.id < before)
+    return conn.execute(query).all()
+
+
+def get(conn: Connection, key: str) -> Row[Any] | None:
+    """Return one delivery by its number or its delivery id."""
+    which = queue.c.id == int(key) if key.isdecimal() else queue.c.delivery_id == key
+    return conn.execute(select(queue).where(which)).one_or_none()
+
+
+def unsettled(conn: Connection) -> list[tuple[str, DeliveryState, int]]:
+    """Return (service, state, how many) of all deliveries that are pending or being sent."""
+    query = (
+        select(queue.c.service, queue.c.state, func.count())
+        .where(queue.c.state.in_([DeliveryState.PENDING, DeliveryState.SENDING]))
+        .group_by(queue.c.service, queue.c.state)
+    )
+    return [(service, DeliveryState(state), n) for service, state, n in conn.execute(query)]
+
+
+def totals(conn: Connection) -> Sequence[Row[Any]]:
+    """Return per service how many deliveries are in each state, and since when the oldest waits."""
+    waiting = case((queue.c.state == DeliveryState.PENDING, queue.c.created_at))
+    columns = [
+        func.sum(case((queue.c.state == state, 1), else_=0)).label(str(state)) for state in DeliveryState
+    ]
+    query = select(
+        queue.c.service,
+        *columns,
+        func.min(waiting).label("oldest"),
+    ).group_by(queue.c.service)
+    return conn.execute(query.order_by(queue.c.service)).all()
+
+
+def prune(conn: Connection, *, before: datetime, limit: int) -> int:
+    """Delete deliveries delivered or cancelled before `before`, at most `limit`; return how many."""
+    finished = queue.c.state.in_([DeliveryState.DELIVERED, DeliveryState.CANCELLED])
+    numbers = list(
+        conn.execute(select(queue.c.id).where(finished, queue.c.settled_at < before).limit(limit)).scalars()
+    )
+    if numbers:
+        conn.execute(queue.delete().where(queue.c.id.in_(numbers)))
+    return len(numbers)
+
+
+def delivery_of(row: Row[Any]) -> Delivery:
+    """Return the delivery that a row of the queue or of the dead letters holds."""
+    return Delivery(
+        delivery_id=row.delivery_id,
+        rule=row.rule,
+        rule_version=getattr(row, "rule_version", None),
+        service=row.service,
+        event=row.event,
+        log_id=row.log_id,
+        method=row.method,
+        endpoint=row.endpoint,
+        body=row.payload,
+        content_type=row.content_type,
+        created_at=row.created_at,
+        event_at=getattr(row, "event_at", None),
+        headers=json.loads(row.headers) if row.headers else {},
+    )
+
+
+def _pending(service: str) -> Any:
+    return (queue.c.service == service) & (queue.c.state == DeliveryState.PENDING)
+
+
+def _sending() -> Any:
+    return queue.c.state == DeliveryState.SENDING
+
+
+def _request(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "rule_version": delivery.rule_version,
+        "service": delivery.service,
+        "method": delivery.method,
+        "endpoint": delivery.endpoint,
+        "headers": json.dumps(dict(delivery.headers), sort_keys=True) if delivery.headers else None,
+        "payload": delivery.body,
+        "content_type": delivery.content_type,
+    }
+
+
+def _values(delivery: Delivery, state: DeliveryState, now: datetime) -> dict[str, Any]:
+    return {
+        **_request(delivery),
+        "delivery_id": delivery.delivery_id,
+        "rule": delivery.rule,
+        "event": delivery.event,
+        "log_id": delivery.log_id,
+        "state": state,
+        "attempts": 0,
+        "due_at": now,
+        "event_at": delivery.event_at,
+        "created_at": delivery.created_at,
+        "settled_at": None,
+        "last_error": None,
+    }

@@ -1,0 +1,53 @@
+"""The rules in force: `mih_rules`, written from the configuration."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from sidecar.settings import Rule
+from sidecar.store.dialect import upsert
+from sidecar.store.tables import rules
+
+_FROM_FILE = "file"
+
+
+def sync(conn: Connection, wanted: Sequence[tuple[Rule, str]], *, now: datetime) -> None:
+    """Make the table say what the file says: each rule with its version; what left the file is removed."""
+    rows = [_values(rule, version, now) for rule, version in wanted]
+    changed = [
+        "event",
+        "service",
+        "method",
+        "endpoint",
+        "enabled",
+        "version",
+        "definition",
+        "source",
+        "updated_at",
+    ]
+    upsert(conn, rules, rows, {name: name for name in changed})
+    names = [rule.name for rule, _ in wanted]
+    conn.execute(rules.delete().where(rules.c.source == _FROM_FILE, rules.c.name.not_in(names)))
+
+
+def all_rows(conn: Connection) -> Sequence[Row[Any]]:
+    """Return all rules by name."""
+    return conn.execute(select(rules).order_by(rules.c.name)).all()
+
+
+def _values(rule: Rule, version: str, now: datetime) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "event": ", ".join(rule.events),
+        "service": rule.service,
+        "method": rule.method,
+        "endpoint": rule.endpoint,
+        "enabled": rule.enabled,
+        "version": version,
+        "definition": json.dumps(rule.model_dump(mode="json"), ensure_ascii=False, sort_keys=True),
+        "source": _FROM_FILE,
+        "updated_at": now,
+    }

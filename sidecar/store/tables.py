@@ -1,0 +1,178 @@
+"""The tables as the code sees them; the migrations build them, and a test compares the two."""
+
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+from sidecar.store.types import BigId, DeliveryId, LongText, Name, UtcDateTime, Word
+
+metadata = MetaData()
+
+cursors = Table(
+    "mih_cursors",
+    metadata,
+    Column("site", Name, primary_key=True),
+    Column("position", BigId, nullable=False, autoincrement=False),
+    Column("head", BigId, autoincrement=False),
+    Column("fence", BigId, nullable=False, autoincrement=False),
+    Column("leased_by", Name),
+    Column("leased_until", UtcDateTime),
+    Column("caught_up_at", UtcDateTime),
+    Column("problem", Text),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+gaps = Table(
+    "mih_gaps",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("site", Name, nullable=False),
+    Column("first_id", BigId, nullable=False),
+    Column("last_id", BigId, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("reason", Text),
+    Index("mih_gaps_state", "site", "state", "first_id"),
+)
+
+services = Table(
+    "mih_services",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("type", Word, nullable=False),
+    Column("base_url", Text, nullable=False),
+    Column("auth", Word, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("source", Word, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+circuits = Table(
+    "mih_circuits",
+    metadata,
+    Column("service", Name, primary_key=True),
+    Column("state", Word, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("probe_at", UtcDateTime),
+    Column("last_error", Text),
+    Column("last_error_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+rules = Table(
+    "mih_rules",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("service", Name, nullable=False),
+    Column("method", Word, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", Word, nullable=False),
+    Column("definition", LongText, nullable=False),
+    Column("source", Word, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+queue = Table(
+    "mih_queue",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("delivery_id", DeliveryId, nullable=False, unique=True),
+    Column("rule", Name),
+    Column("rule_version", Word),
+    Column("service", Name, nullable=False),
+    Column("event", String(255)),
+    Column("log_id", BigId),
+    Column("method", Word, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("headers", Text),
+    Column("payload", LongText),
+    Column("content_type", Name),
+    Column("state", Word, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("leased_by", Name),
+    Column("leased_until", UtcDateTime),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("event_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Index("mih_queue_due", "service", "state", "due_at", "id"),
+    Index("mih_queue_rule", "rule", "log_id"),
+    Index("mih_queue_lease", "state", "leased_until"),
+    Index("mih_queue_settled", "state", "settled_at"),
+)
+
+log = Table(
+    "mih_log",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("delivery_id", DeliveryId, nullable=False),
+    Column("rule", Name),
+    Column("service", Name, nullable=False),
+    Column("method", Word, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", Word, nullable=False),
+    Column("status", Integer),
+    Column("latency_ms", Float, nullable=False),
+    Column("error", Text),
+    Column("response", Text),
+    Column("replica", Name, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("mih_log_delivery", "delivery_id"),
+    Index("mih_log_service", "service", "created_at"),
+    Index("mih_log_created", "created_at"),
+)
+
+dlq = Table(
+    "mih_dlq",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("delivery_id", DeliveryId, nullable=False, unique=True),
+    Column("rule", Name),
+    Column("service", Name, nullable=False),
+    Column("event", String(255)),
+    Column("log_id", BigId),
+    Column("method", Word, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("headers", Text),
+    Column("payload", LongText),
+    Column("content_type", Name),
+    Column("event_row", LongText),
+    Column("reason", Word, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("status", Integer),
+    Column("response", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("mih_dlq_service", "service", "created_at"),
+    Index("mih_dlq_rule", "rule", "created_at"),
+)
+
+counts = Table(
+    "mih_counts",
+    metadata,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("rule", Name, primary_key=True),
+    Column("what", Word, primary_key=True),
+    Column("n", BigId, nullable=False, autoincrement=False),
+)
+
+replicas = Table(
+    "mih_replicas",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("role", Word, nullable=False),
+    Column("host", Name, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Word, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("tail_at", UtcDateTime),
+    Column("dispatch_at", UtcDateTime),
+)

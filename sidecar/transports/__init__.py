@@ -1,0 +1,1 @@
+"""The ways out: one module a protocol, all with the contract of `base`."""

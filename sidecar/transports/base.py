@@ -1,0 +1,57 @@
+"""What every transport takes and gives, and where they are found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from sidecar.clock import Clock
+from sidecar.errors import ConfigError
+from sidecar.model import Attempt
+from sidecar.settings import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One message to a service. `delivery_id` lets the receiver recognise a repetition."""
+
+    delivery_id: str
+    method: str
+    endpoint: str
+    body: bytes | None
+    content_type: str | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Transport(Protocol):
+    """A connection to one service, used by one thread.
+
+    `send` returns an Attempt whatever happens: refused, hung, nonsense. It ends within the service's timeout.
+    """
+
+    def send(self, request: Request) -> Attempt:
+        """Send once and wait for the answer."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; the transport can be used again and reconnects."""
+        ...
+
+
+TransportFactory = Callable[[Service, Clock], Transport]
+
+
+@cache
+def _registered() -> Mapping[str, TransportFactory]:
+    return {found.name: found.load() for found in entry_points(group="mih.transports")}
+
+
+def open_transport(service: Service, clock: Clock) -> Transport:
+    """Return a new transport for `service`. Raises ConfigError when no package provides its type."""
+    registered = _registered()
+    if service.type not in registered:
+        raise ConfigError(
+            [f'unknown service type "{service.type}"; there are: {", ".join(sorted(registered))}']
+        )
+    return registered[service.type](service, clock)

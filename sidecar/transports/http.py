@@ -1,0 +1,177 @@
+"""REST: one request over one kept-alive connection, within one deadline."""
+
+import base64
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from sidecar import __version__
+from sidecar.clock import Clock
+from sidecar.model import Attempt, Outcome
+from sidecar.settings import ApiKeyAuth, BasicAuth, BearerAuth, Service
+from sidecar.transports.base import Request
+from sidecar.transports.connection import Deadline, OneConnection
+
+_EXCERPT = 2_048
+_LONGEST_ANSWER = 1_048_576
+_BUSY = frozenset({408, 425, 429})
+
+
+class HttpTransport:
+    """Sends to a REST service. Redirects are failures: to follow one is to send the payload elsewhere."""
+
+    def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+        self._deadline = Deadline(clock)
+        self._connection = OneConnection(self._deadline)
+        self._headers = _standing_headers(service)
+
+    def send(self, request: Request) -> Attempt:
+        started_at, start = self._clock.now(), self._clock.monotonic()
+        self._deadline.start(self._service.timeout)
+        try:
+            status, headers, text = self._exchange(request)
+        except httpcore.TimeoutException:
+            self.close()
+            return self._attempt(started_at, start, Outcome.FAILED, error=self._no_answer())
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            self.close()
+            return self._attempt(started_at, start, Outcome.FAILED, error=self._broken(error))
+        outcome = classify(status)
+        return self._attempt(
+            started_at,
+            start,
+            outcome,
+            status=status,
+            error=None if outcome is Outcome.DELIVERED else _refusal(status, headers),
+            response=None if outcome is Outcome.DELIVERED else text,
+            retry_after_s=retry_after(headers.get("retry-after"), self._clock.now()),
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _exchange(self, request: Request) -> tuple[int, httpx.Headers, str]:
+        """Send and read the answer; once more if a kept connection turned out to be closed by the server."""
+        try:
+            return self._once(request)
+        except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
+            if not self._connection.was_reused:
+                raise
+            self.close()
+            return self._once(request)
+
+    def _once(self, request: Request) -> tuple[int, httpx.Headers, str]:
+        message = httpx.Request(
+            request.method,
+            join_url(self._service.base_url, request.endpoint),
+            headers=self._all_headers(request),
+            content=request.body,
+        )
+        answer = self._connection.handle_request(message)
+        try:
+            return answer.status_code, answer.headers, _beginning(answer)
+        finally:
+            answer.close()
+
+    def _all_headers(self, request: Request) -> dict[str, str]:
+        headers = {**self._headers, **request.headers}
+        headers["webhook-id"] = headers["Idempotency-Key"] = request.delivery_id
+        if request.content_type and request.body is not None:
+            headers.setdefault("Content-Type", request.content_type)
+        return headers
+
+    def _attempt(
+        self,
+        started_at: datetime,
+        start: float,
+        outcome: Outcome,
+        *,
+        status: int | None = None,
+        error: str | None = None,
+        response: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> Attempt:
+        latency_ms = (self._clock.monotonic() - start) * 1000
+        return Attempt(outcome, started_at, latency_ms, status, error, response, retry_after_s)
+
+    def _no_answer(self) -> str:
+        return f"no answer from {self._address()} within {self._service.timeout:g} s"
+
+    def _broken(self, error: Exception) -> str:
+        said = str(error) or type(error).__name__
+        if isinstance(error, httpcore.ConnectError):
+            return f"could not connect to {self._address()}: {said}"
+        if isinstance(error, httpcore.ProtocolError):
+            return f"{self._address()} did not answer in HTTP: {said}"
+        return f"the connection to {self._address()} broke: {said}"
+
+    def _address(self) -> str:
+        parts = urlsplit(self._service.base_url)
+        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def join_url(base_url: str, endpoint: str) -> str:
+    """Append `endpoint` to `base_url`. Whatever it holds, scheme and host stay those of `base_url`."""
+    base = base_url.rstrip("/")
+    if not endpoint:
+        return base_url
+    return base + endpoint if endpoint.startswith("?") else f"{base}/{endpoint.lstrip('/')}"
+
+
+def classify(status: int) -> Outcome:
+    """Return what an HTTP status says (RFC 9110; 425 is RFC 8470, 429 is RFC 6585)."""
+    if 200 <= status < 300:
+        return Outcome.DELIVERED
+    if status in _BUSY:
+        return Outcome.BUSY
+    return Outcome.FAILED if status >= 500 else Outcome.REJECTED
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header (seconds or a date) asks for; None if unreadable."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        return max((parsedate_to_datetime(value) - now).total_seconds(), 0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _standing_headers(service: Service) -> dict[str, str]:
+    headers = {"User-Agent": f"moodle-integration-hub/{__version__}", "Accept": "*/*"}
+    headers |= {name: value.get_secret_value() for name, value in service.headers.items()}
+    match service.auth:
+        case BearerAuth(token=token):
+            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        case ApiKeyAuth(header=header, key=key):
+            headers[header] = key.get_secret_value()
+        case BasicAuth(username=username, password=password):
+            pair = f"{username}:{password.get_secret_value()}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    return headers
+
+
+def _beginning(answer: httpx.Response) -> str:
+    """Read the answer to its end, so that the connection can be kept, but keep only its beginning."""
+    kept, length = b"", 0
+    for piece in answer.iter_raw():
+        length += len(piece)
+        if len(kept) < _EXCERPT:
+            kept += piece[: _EXCERPT - len(kept)]
+        if length > _LONGEST_ANSWER:
+            break
+    return kept.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def _refusal(status: int, headers: httpx.Headers) -> str:
+    if 300 <= status < 400:
+        target = headers.get("location", "nowhere")
+        return f"answered {status}, a redirect to {target}: not followed; put the final URL into base_url"
+    return f"answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip()

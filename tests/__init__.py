@@ -1,0 +1,1 @@
+"""The tests; every database and broker in them is real."""

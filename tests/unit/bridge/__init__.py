@@ -1,0 +1,1 @@
+"""Rows become requests: tests of matching and rendering."""

@@ -1,0 +1,80 @@
+"""Addresses and headers take data without letting it change where a request goes."""
+
+import pytest
+
+from sidecar.errors import TemplateError
+from tests.unit.bridge.rendering import make_scope, make_template, refused
+
+
+def _endpoint(text: str, **changes: object) -> str:
+    return make_template("{}", endpoint=text).endpoint(make_scope(**changes))
+
+
+def _header(text: str, **changes: object) -> str:
+    return make_template("{}", headers={"X-Of": text}).headers(make_scope(**changes))["X-Of"]
+
+
+def test_pieces_of_path_and_query_are_percent_encoded() -> None:
+    found = _endpoint("/u/{{ other }}/x?name={{ other }}&n={{ ip }}&id={{ userid }}", other="a/b ?&=é\ud800")
+
+    piece = "a%2Fb%20%3F%26%3D%C3%A9%EF%BF%BD"
+    assert found == f"/u/{piece}/x?name={piece}&n=&id=2"
+
+
+def test_endpoint_without_placeholders_stays_as_it_is() -> None:
+    assert _endpoint("/users/../all?a=b c\n") == "/users/../all?a=b c"
+
+
+@pytest.mark.parametrize("other", [None, ""])
+def test_empty_piece_of_a_path_is_refused(other: str | None) -> None:
+    with pytest.raises(TemplateError, match=r"endpoint, line 1, column 4, \{\{ other \}\}: it is empty here"):
+        _endpoint("/u/{{ other }}", other=other)
+
+
+@pytest.mark.parametrize("other", [".", ".."])
+def test_data_cannot_climb_out_of_the_path(other: str) -> None:
+    with pytest.raises(TemplateError, match="data must not put"):
+        _endpoint("/u/{{ other }}/x", other=other)
+
+
+@pytest.mark.parametrize("other", ["a\r\nHost: evil", "a\nb", "a\0b"])
+def test_line_breaks_and_nul_are_refused(other: str) -> None:
+    with pytest.raises(TemplateError, match="line break or NUL"):
+        _header("{{ other }}", other=other)
+    with pytest.raises(TemplateError, match="line break or NUL"):
+        _endpoint("/{{ other }}", other=other)
+    with pytest.raises(TemplateError, match="line break or NUL"):
+        _endpoint("/?{{ other }}", other=other)
+
+
+def test_literal_line_break_is_refused_when_loaded() -> None:
+    assert refused(headers={"X-Of": "a\nb"}) == ("headers.X-Of: the value has a line break or NUL",)
+    assert refused(endpoint="/a\nb") == ("endpoint: it has a line break or NUL",)
+
+
+def test_header_takes_ascii_only_and_says_how() -> None:
+    assert _header(" {{ rule }}/{{ userid }} ") == "new-user/2"
+    assert _header("{{ other | urlencode }}", other="é 1") == "%C3%A9%201"
+    with pytest.raises(TemplateError, match="use `| urlencode`"):
+        _header("{{ other }}", other="é")
+
+
+def test_query_begins_where_the_branches_agree() -> None:
+    problems = refused(endpoint="/a{% if userid %}?x={{ userid }}{% endif %}")
+
+    assert "after `if` we stand in the query, after `no else` in the path" in problems[0]
+
+
+def test_whole_request_for_a_preview() -> None:
+    template = make_template('{"id": {{ objectid }}}', method="PUT", endpoint="/users/{{ objectid }}")
+
+    made = template.render_all(make_scope())
+
+    assert (made.method, made.endpoint, made.body) == ("PUT", "/users/5", '{"id": 5}')
+    assert (made.content_type, dict(made.headers)) == ("application/json", {})
+
+
+def test_content_type_of_the_rule_wins() -> None:
+    template = make_template("{}", headers={"content-type": "application/vnd.crm+json"})
+
+    assert template.render_all(make_scope()).content_type == "application/vnd.crm+json"

@@ -1,0 +1,1 @@
+"""Moodle's rows without a database: decoding, masking, names."""
