@@ -22,7 +22,7 @@ def scope(
     """Return the names of a template with their values. Mask what must not leave before it gets here."""
     columns = {name: getattr(event, name) for name in EVENT_COLUMNS}
     if event.other_problem:
-        # Null would be a lie: something stood there. Whoever uses it is told; whoever does not, does not care.
+        # Null would be a lie, for something stood there: a template that uses it fails and says why.
         columns["other"] = Missing(event.other_problem, name="other")
     return {
         **columns,

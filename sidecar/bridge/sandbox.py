@@ -214,7 +214,7 @@ _ESCAPERS: dict[str, Any] = {
     "query piece": query_piece,
     "header piece": header_piece,
     "plain text": _plain_text,
-    "truth": _truth,
+    "a truth": _truth,
     "each one": _each,
     "a slice": metered(_slice),
     "a concatenation": metered(_concat),

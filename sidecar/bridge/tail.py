@@ -84,10 +84,10 @@ class Tail:
 
     def release(self) -> None:
         """Let another replica take over at once."""
-        if self._cursor is not None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
             with self._store.write() as conn:
-                cursors.release(conn, self._cursor, now=self._clock.now())
-            self._cursor = None
+                cursors.release(conn, cursor, now=self._clock.now())
 
     def _hold(self) -> Cursor | None:
         """Return the cursor if this replica holds its lease, which is extended when half of it is over."""

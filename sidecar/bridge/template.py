@@ -8,7 +8,7 @@ from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
 from jinja2.parser import Parser
 
 from sidecar.bridge.formats import CONDITION, JSON, STRING, Format
-from sidecar.bridge.jsonsafe import json_value
+from sidecar.bridge.jsonsafe import json_value, refuse_constant
 from sidecar.bridge.names import Names
 from sidecar.bridge.program import Program
 from sidecar.bridge.sandbox import ENVIRONMENT
@@ -17,6 +17,7 @@ from sidecar.bridge.weave import Problem, Weaver
 from sidecar.errors import TemplateError
 
 _LONGEST_TEMPLATE = 262_144
+_STRAIGHT = (nodes.Output, nodes.Assign, nodes.AssignBlock, nodes.Macro)
 
 
 class BrokenRule(TemplateError):
@@ -38,8 +39,7 @@ class Compiler:
 
     def condition(self, label: str, text: str) -> Program | None:
         """Compile an expression; it renders to `true` or to nothing."""
-
-        return self._program(label, lambda work: [nodes.Output([work.expression(label, text)], lineno=1)])
+        return self._program(label, lambda work: work.expression(label, text))
 
     def text(self, label: str, text: str, form: Format) -> Program | None:
         """Compile a text of a format."""
@@ -67,7 +67,7 @@ class Compiler:
         try:
             tree = nodes.Template(parse(work), lineno=1)
             tree.set_environment(ENVIRONMENT)
-            self.needs |= work.check_names(tree)
+            self.needs |= work.needs
             if not work.problems:
                 return Program(tree, work.sources, self._max_size)
         except Problem as problem:
@@ -90,20 +90,20 @@ class _Work:
     def __init__(self, names: Names) -> None:
         self.sources = Sources()
         self.problems: list[Problem] = []
+        self.needs: frozenset[str] = frozenset()
         self._names = names
 
     def text(self, label: str, text: str, form: Format) -> list[nodes.Node]:
-        body = self._parsed(label, text)
-        return self._weaver(body).text(body, form)
+        return self._woven(self._parsed(label, text), form)
 
-    def expression(self, label: str, text: str) -> nodes.Expr:
+    def expression(self, label: str, text: str) -> list[nodes.Node]:
         parser = self._parser(label, text, "variable")
         if text.lstrip().startswith(("{{", "{%")):
             raise Problem("this is an expression already: write it without {{ }}", 1)
         node = parser.parse_expression()
         if not parser.stream.eos:
             raise Problem("the expression should end before this", parser.stream.current.lineno)
-        return self._weaver([node]).expression(node, CONDITION.escaper(CONDITION.start))
+        return self._woven([nodes.Output([node], lineno=1)], CONDITION)
 
     def tree(self, label: str, value: object) -> Iterator[nodes.Node]:
         """Write the mapping as a JSON text: its leaves are then placeholders like any other."""
@@ -120,20 +120,6 @@ class _Work:
             case _:
                 yield _literal(self._constant(label, value))
 
-    def check_names(self, tree: nodes.Template) -> frozenset[str]:
-        """Report names that cannot exist; return the lookups among those that do."""
-        try:
-            used = meta.find_undeclared_variables(tree)
-        except TemplateAssertionError:
-            if self.problems:  # it found a filter or test that was reported already
-                return frozenset()
-            raise
-        unknown = sorted(name for name in used if name not in self._names)
-        for name in unknown:
-            numbers = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
-            self.problems.append(Problem(self._names.unknown(name), min(numbers, default=1)))
-        return self._names.lookups & used
-
     def _mapping(self, label: str, value: Mapping[Any, Any]) -> Iterator[nodes.Node]:
         for index, (key, entry) in enumerate(value.items()):
             written = key if isinstance(key, str) else json_value(key)
@@ -145,8 +131,8 @@ class _Work:
         body = self._parsed(label, text)
         match body:
             case [nodes.Output(nodes=[placeholder])] if not isinstance(placeholder, nodes.TemplateData):
-                return self._weaver(body).text(body, JSON)
-        return [_literal('"'), *self._weaver(body).text(body, STRING), _literal('"')]
+                return self._woven(body, JSON)
+        return [_literal('"'), *self._woven(body, STRING), _literal('"')]
 
     def _constant(self, label: str, value: object) -> str:
         try:
@@ -164,15 +150,27 @@ class _Work:
         parser.stream = self.sources.tokens(ENVIRONMENT, label, text, state)
         return parser
 
-    def _weaver(self, body: Sequence[nodes.Node]) -> Weaver:
-        named = (name for node in body for name in _names_in(node))
-        return Weaver(self._names, frozenset(n.name for n in named if n.ctx != "load"), self.problems)
+    def _woven(self, body: list[nodes.Node], form: Format) -> list[nodes.Node]:
+        tree = nodes.Template(body, lineno=1)
+        local = frozenset(name.name for name in tree.find_all(nodes.Name) if name.ctx != "load")
+        tree.body = Weaver(self._names, local, self.problems).text(body, form)
+        tree.set_environment(ENVIRONMENT)
+        self._check_names(tree)
+        return tree.body
 
-
-def _names_in(node: nodes.Node) -> Iterator[nodes.Name]:
-    if isinstance(node, nodes.Name):
-        yield node
-    yield from node.find_all(nodes.Name)
+    def _check_names(self, tree: nodes.Template) -> None:
+        try:
+            used = meta.find_undeclared_variables(tree)
+        except TemplateAssertionError:
+            if self.problems:  # it found a filter or test that was reported already
+                return
+            raise
+        for name in used:
+            if name not in self._names:
+                found = (node for node in tree.find_all(nodes.Name) if node.name == name)
+                number = min((node.lineno for node in found if node.ctx == "load"), default=1)
+                self.problems.append(Problem(self._names.unknown(name), number))
+        self.needs |= self._names.lookups & used
 
 
 def _literal(text: str) -> nodes.Output:
@@ -185,9 +183,7 @@ def _proven(body: Sequence[nodes.Node]) -> bool:
     Without branches its shape is known now. A placeholder outside quotes is a whole value, so what is right
     with `null` there is right with anything. Right with a text only, as a key is: then the data decides.
     """
-    if not all(
-        isinstance(node, nodes.Output | nodes.Assign | nodes.AssignBlock | nodes.Macro) for node in body
-    ):
+    if not all(isinstance(node, _STRAIGHT) for node in body):
         return False
     parts = [part for node in body if isinstance(node, nodes.Output) for part in node.nodes]
     if _error(parts, "null") is None:
@@ -206,7 +202,7 @@ def _stand_in(part: nodes.Expr, value: str) -> str:
 
 def _error(parts: Sequence[nodes.Expr], value: str) -> json.JSONDecodeError | None:
     try:
-        json.loads("".join(_stand_in(part, value) for part in parts))
+        json.loads("".join(_stand_in(part, value) for part in parts), parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         return error
     return None

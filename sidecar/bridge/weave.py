@@ -29,7 +29,7 @@ class Problem(Exception):
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.message = message
-        self.number = number
+        self.number = number or 1  # nodes that the parser makes up have none
 
 
 class Weaver:
@@ -46,10 +46,6 @@ class Weaver:
         if end.where == BETWEEN and len(self._problems) == before:
             self._problems.append(Problem("this quote is never closed", end.since))
         return woven
-
-    def expression(self, node: nodes.Expr, escaper: str) -> nodes.Filter:
-        """Return the expression, checked and counted, in its escaper."""
-        return _filtered(self._expressions.visit(node), escaper, node.lineno)
 
     def _body(self, body: Sequence[nodes.Node], form: Format, stand: Stand) -> tuple[list[nodes.Node], Stand]:
         woven: list[nodes.Node] = []
@@ -80,6 +76,8 @@ class Weaver:
             case nodes.Macro():
                 node.defaults = [self._expressions.visit(default) for default in node.defaults]
                 node.body = self.text(node.body, TEXT)
+            case nodes.Scope(body=[nodes.ScopedEvalContextModifier() as inner]):
+                return self._statement(inner, form, stand)
             case _:
                 kind = type(node).__name__
                 self._problems.append(Problem(_REFUSED.get(kind, f"{kind} has no use here"), node.lineno))
@@ -106,7 +104,7 @@ class Weaver:
             if stand.dangling:
                 message = "a backslash before a placeholder would swallow its beginning: write two, or none"
                 self._problems.append(Problem(message, child.lineno))
-            node.nodes[index] = self.expression(child, form.escaper(stand))
+            node.nodes[index] = _filtered(self._expressions.visit(child), form.escaper(stand), child.lineno)
         return stand
 
     def _if(self, node: nodes.If, form: Format, stand: Stand) -> Stand:

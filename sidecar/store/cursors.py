@@ -52,7 +52,7 @@ def release(conn: Connection, cursor: Cursor, *, now: datetime) -> None:
     conn.execute(
         update(cursors)
         .where(cursors.c.site == cursor.site, cursors.c.fence == cursor.fence)
-        .values(leased_by=None, leased_until=None, updated_at=now)
+        .values(leased_by=None, leased_until=None, caught_up_at=cursor.caught_up_at, updated_at=now)
     )
 
 

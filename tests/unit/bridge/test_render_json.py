@@ -4,14 +4,19 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.model import EVENT_COLUMNS
+from sidecar.moodle.decode import decode
+from tests.campus import DATA
 from tests.unit.bridge.rendering import NASTY, failure, make_event, make_scope, make_template, refused, render
 
 _ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     ['"', "\\", "{{ x }}", "\0", "\ud83d", "\u2028", "😀", "</script>", '\\"']
 )
+# A busy machine is no failure.
+_patient = settings(deadline=None)
 _LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _ANY_TEXT
 )
@@ -41,6 +46,7 @@ _BRANCHED = make_template('{"v": {% if true %}{{ other }}{% else %}1{% endif %},
 _LOOP = make_template('[{% for entry in other %}{{ entry }}{{ "," if not loop.last }}{% endfor %}]')
 
 
+@_patient
 @given(_VALUES)
 def test_value_outside_quotes_comes_back_as_it_was(value: Any) -> None:
     body = _OUTSIDE.body(make_scope(other=value))
@@ -50,6 +56,7 @@ def test_value_outside_quotes_comes_back_as_it_was(value: Any) -> None:
     assert body.encode().decode() == body
 
 
+@_patient
 @given(_ANY_TEXT)
 def test_text_between_quotes_comes_back_as_it_was(value: str) -> None:
     body = _BETWEEN.body(make_scope(other=value))
@@ -58,6 +65,7 @@ def test_text_between_quotes_comes_back_as_it_was(value: str) -> None:
     assert json.loads(body) == dict.fromkeys("vwx", f"<{_mended(value)}>")
 
 
+@_patient
 @given(_VALUES)
 def test_any_value_between_quotes_leaves_the_json_whole(value: Any) -> None:
     body = _BETWEEN.body(make_scope(other=value))
@@ -69,6 +77,7 @@ def test_any_value_between_quotes_leaves_the_json_whole(value: Any) -> None:
         assert json.loads(parsed["v"][1:-1]) == _mended(value)
 
 
+@_patient
 @given(_VALUES)
 def test_mapping_keeps_types_and_texts(value: Any) -> None:
     body = _TREE.body(make_scope(other=value))
@@ -79,6 +88,7 @@ def test_mapping_keeps_types_and_texts(value: Any) -> None:
     assert isinstance(parsed["w"][0], str)
 
 
+@_patient
 @given(_VALUES)
 def test_branches_change_nothing_of_it(value: Any) -> None:
     assert json.loads(_BRANCHED.body(make_scope(other=value)) or "") == json.loads(
@@ -86,11 +96,13 @@ def test_branches_change_nothing_of_it(value: Any) -> None:
     )
 
 
+@_patient
 @given(st.lists(_VALUES, max_size=5))
 def test_loop_with_commas_writes_the_list(values: list[Any]) -> None:
     assert json.loads(_LOOP.body(make_scope(other=values)) or "") == _mended(values)
 
 
+@_patient
 @given(_VALUES)
 def test_whole_event_is_json_whatever_other_holds(value: Any) -> None:
     body = make_template(None).body(make_scope(other=value, eventname="\\a\0\ud800"))
@@ -220,3 +232,21 @@ def test_result_that_is_no_json_is_an_error_with_both_places() -> None:
 def test_key_is_right_or_wrong_by_its_value() -> None:
     assert render("{ {{ origin }}: 1}") == '{ "web": 1}'
     assert "Expecting property name" in failure("{ {{ userid }}: 1}")
+
+
+@pytest.mark.parametrize("site", ["mariadb", "postgresql"])
+def test_every_row_of_a_real_site_comes_out_as_it_is(site: str) -> None:
+    template = make_template(None)
+    text = make_template('{"what": {{ eventname }}, "other": {{ other }}, "o": "{{ other }}"}')
+    lines = (DATA / site / "logstore_standard_log.jsonl").read_text().splitlines()
+
+    for event in (decode(json.loads(line)) for line in lines):
+        columns = {name: getattr(event, name) for name in EVENT_COLUMNS}
+        names = make_scope(**columns)
+        whole = json.loads(template.body(names) or "")
+        parts = json.loads(text.body(names) or "")
+        assert whole == {"delivery_id": "5f0d", "site": "campus", "rule": "new-user", **columns}
+        assert parts["what"] == event.eventname
+        assert parts["other"] == event.other
+
+    assert len(lines) > 100

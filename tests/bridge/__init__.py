@@ -1,0 +1,1 @@
+"""The four verbs of the product, on real databases."""
