@@ -35,9 +35,13 @@ class TemplateError(HubError):
 
 
 class DatabaseUnavailable(HubError):
-    """A database refused, is read-only, lacks a grant or went away; the text says which and what to do."""
+    """A database refused, is read-only, lacks a grant or is `away`; the text says which and what to do."""
 
     exit_code = ExitCode.DATABASE
+
+    def __init__(self, reason: str, *, away: bool = False) -> None:
+        super().__init__(reason)
+        self.away = away
 
 
 class MigrationsPending(HubError):

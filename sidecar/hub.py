@@ -4,8 +4,11 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar import __version__, upkeep
 from sidecar.bridge.dispatch import Dispatcher
@@ -18,6 +21,7 @@ from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings, Source, parse, read
 from sidecar.store import migrate, replicas, rules, services
 from sidecar.store.engine import Database
+from sidecar.store.faults import blame
 from sidecar.store.replicas import Replica
 
 ROLES = ("all", "tail", "dispatch")
@@ -73,15 +77,20 @@ class Hub:
     def open(self) -> None:
         """Set the clock, bring the tables up to date or check them, and write down what is in force.
 
-        Raises MigrationsPending if the tables are not as they must be.
+        Raises MigrationsPending if the tables are not as they must be, and DatabaseUnavailable if Moodle's
+        log cannot be read or the store cannot be written.
         """
-        upkeep.set_clock(self.store, self.clock)
-        if self.settings.store.migrate == "apply":
-            migrate.apply(self.store)
-        migrate.require_current(self.store)
-        self._write_down()
-        with self.store.write() as conn:
-            replicas.enter(conn, self.replica, now=self.clock.now())
+        if self.role != "dispatch":
+            with blame(f"moodle.url ({self.moodle.shown})"), self.moodle.read() as conn:
+                self.log.head(conn)
+        with blame(f"store.url ({self.store.shown})"):
+            upkeep.set_clock(self.store, self.clock)
+            if self.settings.store.migrate == "apply":
+                migrate.apply(self.store)
+            migrate.require_current(self.store)
+            self._write_down()
+            with self.store.write() as conn:
+                replicas.enter(conn, self.replica, now=self.clock.now())
 
     def reconfigure(self, settings: Settings, book: RuleBook) -> list[str]:
         """Put other services and rules in force; return the changed settings that need a restart."""
@@ -95,8 +104,8 @@ class Hub:
         return later
 
     def close(self) -> None:
-        """Sign out and close all connections."""
-        with self.store.write() as conn:
+        """Sign out, if the store is there to sign out from, and close all connections."""
+        with suppress(SQLAlchemyError), self.store.write() as conn:
             replicas.leave(conn, self.replica.name)
         self.moodle.close()
         self.store.close()

@@ -11,7 +11,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sidecar import upkeep
 from sidecar.bridge.quiet import unfinished
 from sidecar.hub import Hub
-from sidecar.model import Cursor
 from sidecar.store import cursors, replicas
 from sidecar.store.faults import explain
 
@@ -113,16 +112,22 @@ class Scheduler:
 
     def idle(self) -> bool:
         """Whether all there was has been read and sent, so far as it can be now."""
+        try:
+            return (not self.tails or self._all_read()) and (not self.dispatches or self._all_sent())
+        except SQLAlchemyError:
+            return False  # the jobs say that a database is away
+
+    def _all_sent(self) -> bool:
+        with self._hub.store.read() as conn:
+            return unfinished(conn, self._hub.settings.services, since=self._started_at) == 0
+
+    def _all_read(self) -> bool:
+        """Whether the cursor is where the log ends, whoever moved it there after this process started."""
+        if self._tail.last_round is None:
+            return False
         with self._hub.store.read() as conn:
             cursor = cursors.load(conn, self._hub.settings.site)
-            left = unfinished(conn, self._hub.settings.services, since=self._started_at)
-        if self.tails and not self._all_read(cursor):
-            return False
-        return not self.dispatches or left == 0
-
-    def _all_read(self, cursor: Cursor | None) -> bool:
-        """Whether the cursor is where the log ends, whoever moved it there after this process started."""
-        if cursor is None or self._tail.last_round is None:
+        if cursor is None:
             return False
         with self._hub.moodle.read() as conn:
             head = self._hub.log.head(conn)

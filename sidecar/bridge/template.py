@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jinja2 import TemplateAssertionError, TemplateSyntaxError, meta, nodes
+from jinja2 import TemplateAssertionError, TemplateSyntaxError, nodes
+from jinja2.meta import TrackingCodeGenerator
 from jinja2.parser import Parser
 
 from sidecar.bridge.formats import CONDITION, JSON, STRING, Format
@@ -160,7 +161,7 @@ class _Work:
 
     def _check_names(self, tree: nodes.Template) -> None:
         try:
-            used = meta.find_undeclared_variables(tree)
+            used = _names_read(tree)
         except TemplateAssertionError:
             if self.problems:  # it found a filter or test that was reported already
                 return
@@ -171,6 +172,14 @@ class _Work:
                 number = min((node.lineno for node in found if node.ctx == "load"), default=1)
                 self.problems.append(Problem(self._names.unknown(name), number))
         self.needs |= self._names.lookups & used
+
+
+def _names_read(tree: nodes.Template) -> set[str]:
+    # jinja2.meta.find_undeclared_variables without its optimizer, which computes constants and may fail.
+    generator = TrackingCodeGenerator(ENVIRONMENT)
+    generator.optimizer = None
+    generator.visit(tree)
+    return generator.undeclared_identifiers
 
 
 def _literal(text: str) -> nodes.Output:

@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from sidecar.cli.options import config_option
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, DatabaseUnavailable
 from sidecar.hub import ROLES, Hub, Loaded, load, understand
 from sidecar.scheduler import Scheduler
 from sidecar.settings import Watcher, read
@@ -18,6 +18,7 @@ from sidecar.settings import Watcher, read
 _log = logging.getLogger("mih")
 
 _IDLE_LOOK_S = 0.2
+_LONGEST_WAIT_S = 15.0
 
 
 @click.command()
@@ -33,10 +34,11 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
     )
     loaded = load(config, os.environ)
-    hub = Hub(loaded.settings, loaded.book, role=role)
-    hub.open()
-    scheduler = Scheduler(hub, reload=Reload(config, loaded, hub))
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = _stop_on_signals()
+    hub = Hub(loaded.settings, loaded.book, role=role)
+    _open(hub, stop, patient=not until_idle)
+    scheduler = Scheduler(hub, reload=Reload(config, loaded, hub))
     _log.info("sidecar.started site=%s role=%s replica=%s", loaded.settings.site, role, hub.replica.name)
     scheduler.start()
     while not stop.wait(_IDLE_LOOK_S if until_idle else None):
@@ -45,6 +47,22 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     scheduler.stop()
     hub.close()
     _log.info("sidecar.stopped")
+
+
+def _open(hub: Hub, stop: threading.Event, *, patient: bool) -> None:
+    """Open the hub; wait for a database that is away, as in a stack of containers that starts all at once."""
+    wait_s = 0.5
+    while not stop.is_set():
+        try:
+            hub.open()
+            return
+        except DatabaseUnavailable as error:
+            if not (patient and error.away):
+                raise
+            if wait_s < 1:
+                _log.warning("sidecar.waiting: %s", error)
+            stop.wait(wait_s)
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
 
 class Reload:

@@ -1,29 +1,38 @@
 """Turn a delivery into one attempt at its service."""
 
+import base64
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
 from sidecar.clock import Clock
 from sidecar.model import Attempt, Delivery, Outcome
-from sidecar.settings import Service
+from sidecar.settings import BasicAuth, Service
 from sidecar.transports.base import Request, Transport, open_transport
 
 _SHORTEST_SECRET = 4
+_LONGEST_TEXT = 4_096
+_STARS = "********"
 
 
 class Line:
     """One thread's way to one service."""
 
     def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service
         self._clock = clock
-        self._transport: Transport = open_transport(service, clock)
+        self._transport: Transport | None = None
         self._secrets = _secrets_of(service)
 
     def send(self, delivery: Delivery) -> Attempt:
         """Send once. An Attempt comes back whatever happens, with no secret of the service in it."""
         try:
+            if self._transport is None:
+                self._transport = open_transport(self._service, self._clock)
             attempt = self._transport.send(_request(delivery))
         except Exception as error:  # noqa: BLE001 - a transport's bug must cost one attempt, not the sender thread
             self.close()
@@ -32,15 +41,19 @@ class Line:
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
     def _masked(self, text: str | None) -> str | None:
-        """Take out secrets, and characters that a database refuses."""
+        """Take out secrets, also one that the text's end cuts, and characters that a database refuses."""
         if text is None:
             return None
         for secret in self._secrets:
-            text = text.replace(secret, "********")
-        return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+            text = text.replace(secret, _STARS)
+        cut = max((_cut_at_end(text, secret) for secret in self._secrets), default=0)
+        text = text[: len(text) - cut] + _STARS if cut else text
+        return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
 
 
 def _request(delivery: Delivery) -> Request:
@@ -54,22 +67,35 @@ def _request(delivery: Delivery) -> Request:
     )
 
 
+def _cut_at_end(text: str, secret: str) -> int:
+    """Return how many characters at the end of `text` are the beginning of `secret`."""
+    longest = min(len(text), len(secret) - 1)
+    lengths = range(longest, _SHORTEST_SECRET - 1, -1)
+    return next((length for length in lengths if text.endswith(secret[:length])), 0)
+
+
 def _secrets_of(service: Service) -> list[str]:
-    """Return all secret texts of a service, the longest first; very short ones would mask ordinary words."""
-    found: list[str] = []
-    _collect(service, found)
-    return sorted({text for text in found if len(text) >= _SHORTEST_SECRET}, key=len, reverse=True)
+    """Return all texts that give a secret away, the longest first; very short ones would mask common words."""
+    plain = [text for text in _collected(service) if len(text) >= _SHORTEST_SECRET]
+    if isinstance(service.auth, BasicAuth):
+        pair = f"{service.auth.username}:{service.auth.password.get_secret_value()}"
+        plain.append(base64.b64encode(pair.encode()).decode())
+    written = {form for text in plain for form in (text, json.dumps(text)[1:-1], quote(text, safe=""))}
+    return sorted(written, key=len, reverse=True)
 
 
-def _collect(value: Any, found: list[str]) -> None:
+def _collected(value: Any) -> Iterator[str]:
+    """Yield every secret below `value`, of a header such as `Token abc` also what follows the first word."""
     match value:
         case SecretStr():
-            found.append(value.get_secret_value())
+            whole = value.get_secret_value()
+            yield whole
+            yield whole.partition(" ")[2]
         case BaseModel():
             for name in type(value).model_fields:
-                _collect(getattr(value, name), found)
+                yield from _collected(getattr(value, name))
         case dict():
             for item in value.values():
-                _collect(item, found)
+                yield from _collected(item)
         case _:
             pass

@@ -1,7 +1,7 @@
 """Dead letters: `mih_dlq`, deliveries given up, each with its reason and all that a replay needs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from sidecar.model import DeadLetter, DeadReason, Settlement
 from sidecar.store.dialect import insert_new
 from sidecar.store.tables import dlq
 
-_TEXT_LENGTH = 16_384
+_TEXT_LENGTH = 16_000  # characters, of four bytes at most: MySQL's TEXT ends at 65,535 bytes
 
 
 def bury(conn: Connection, letters: Sequence[DeadLetter], *, now: datetime) -> None:
@@ -68,15 +68,14 @@ def by_reason(conn: Connection) -> Sequence[Row[Any]]:
     return conn.execute(query.order_by(dlq.c.service, dlq.c.reason)).all()
 
 
-def get(conn: Connection, key: str) -> Row[Any] | None:
-    """Return one dead letter by its number or its delivery id."""
-    which = dlq.c.id == int(key) if key.isdecimal() else dlq.c.delivery_id == key
-    return conn.execute(select(dlq).where(which)).one_or_none()
+def get(conn: Connection, delivery_id: str) -> Row[Any] | None:
+    """Return the dead letter of a delivery."""
+    return conn.execute(select(dlq).where(dlq.c.delivery_id == delivery_id)).one_or_none()
 
 
-def remove(conn: Connection, delivery_ids: Sequence[str]) -> int:
+def remove(conn: Connection, delivery_ids: Collection[str]) -> int:
     """Take dead letters out, because they are replayed or deleted; return how many there were."""
-    return conn.execute(dlq.delete().where(dlq.c.delivery_id.in_(delivery_ids))).rowcount
+    return conn.execute(dlq.delete().where(dlq.c.delivery_id.in_(sorted(delivery_ids)))).rowcount
 
 
 def _filtered(

@@ -1,9 +1,13 @@
 """Database errors in words for people: what happened, where, and what to do about it."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from sidecar.errors import DatabaseUnavailable
 
 _DENIED = "has no right to do that"
 
@@ -48,6 +52,16 @@ _SQLITE: dict[str, str] = {
 }
 
 
+_AWAY = (
+    "cannot be reached",
+    "has gone away",
+    "has broken",
+    "has too many",
+    "is shutting down",
+    "another process",
+)
+
+
 def explain(error: SQLAlchemyError, where: str) -> str:
     """Return one sentence about a database error; `where` is the URL without its password."""
     known = _known(error)
@@ -57,6 +71,16 @@ def explain(error: SQLAlchemyError, where: str) -> str:
 def is_passing(error: SQLAlchemyError) -> bool:
     """Whether waiting may help: the database is away, locked or full, not asked for nonsense."""
     return isinstance(error, OperationalError | InterfaceError | PoolTimeout)
+
+
+@contextmanager
+def blame(where: str) -> Iterator[None]:
+    """Raise DatabaseUnavailable, in words, for any database error inside."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        away = is_passing(error) and (_known(error) or "").startswith(_AWAY)
+        raise DatabaseUnavailable(explain(error, where), away=away) from error
 
 
 def _known(error: SQLAlchemyError) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, func, literal, select, union_all, update
+from sqlalchemy import Connection, Row, bindparam, func, literal, select, union_all, update
 
 from sidecar.model import (
     Claimed,
@@ -258,6 +258,20 @@ def revive(
     return changed.rowcount
 
 
+def lock(conn: Connection, delivery_ids: Sequence[str]) -> dict[str, DeliveryState]:
+    """Return the states of these deliveries, locked in the order of their numbers; unknown ids are left out.
+
+    Looked up by the unique key.
+    """
+    query = (
+        select(queue.c.delivery_id, queue.c.state)
+        .where(queue.c.delivery_id.in_(sorted(delivery_ids)))
+        .order_by(queue.c.id)
+        .with_for_update()
+    )
+    return {delivery_id: DeliveryState(state) for delivery_id, state in conn.execute(query)}
+
+
 def cancel(conn: Connection, delivery_ids: Sequence[str], *, now: datetime) -> int:
     """Stop pending or dead deliveries for good; return how many."""
     changed = conn.execute(
@@ -271,31 +285,6 @@ def cancel(conn: Connection, delivery_ids: Sequence[str], *, now: datetime) -> i
     return changed.rowcount
 
 
-def find(
-    conn: Connection,
-    *,
-    state: DeliveryState | None = None,
-    service: str | None = None,
-    rule: str | None = None,
-    before: int | None = None,
-    limit: int = 50,
-) -> Sequence[Row[Any]]:
-    """Return deliveries, newest first, a page at a time: `before` is the last number of the page before."""
-    query = select(queue).order_by(queue.c.id.desc()).limit(limit)
-    for column, value in ((queue.c.state, state), (queue.c.service, service), (queue.c.rule, rule)):
-        if value is not None:
-            query = query.where(column == value)
-    if before is not None:
-        query = query.where(queue.c.id < before)
-    return conn.execute(query).all()
-
-
-def get(conn: Connection, key: str) -> Row[Any] | None:
-    """Return one delivery by its number or its delivery id."""
-    which = queue.c.id == int(key) if key.isdecimal() else queue.c.delivery_id == key
-    return conn.execute(select(queue).where(which)).one_or_none()
-
-
 def unsettled(conn: Connection) -> list[tuple[str, DeliveryState, int]]:
     """Return (service, state, how many) of all deliveries that are pending or being sent."""
     query = (
@@ -304,20 +293,6 @@ def unsettled(conn: Connection) -> list[tuple[str, DeliveryState, int]]:
         .group_by(queue.c.service, queue.c.state)
     )
     return [(service, DeliveryState(state), n) for service, state, n in conn.execute(query)]
-
-
-def totals(conn: Connection) -> Sequence[Row[Any]]:
-    """Return per service how many deliveries are in each state, and since when the oldest waits."""
-    waiting = case((queue.c.state == DeliveryState.PENDING, queue.c.created_at))
-    columns = [
-        func.sum(case((queue.c.state == state, 1), else_=0)).label(str(state)) for state in DeliveryState
-    ]
-    query = select(
-        queue.c.service,
-        *columns,
-        func.min(waiting).label("oldest"),
-    ).group_by(queue.c.service)
-    return conn.execute(query.order_by(queue.c.service)).all()
 
 
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:

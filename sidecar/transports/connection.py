@@ -4,9 +4,12 @@ httpx's own pool walks all its connections at every request, and its timeouts ar
 sends one byte a second is never given up. A sender thread needs one connection and one deadline.
 """
 
+import socket
 import ssl
+import threading
 from collections.abc import Iterable, Iterator
 from functools import cache
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import certifi
@@ -17,15 +20,20 @@ from sidecar.clock import Clock
 
 
 class Deadline:
-    """The moment at which everything about the current request has to be over."""
+    """The moment at which everything about the current request has to be over.
+
+    `heard` tells whether anything has come from the other side since it was started.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ends = 0.0
+        self.heard = False
 
     def start(self, seconds: float) -> None:
         """Give the next request `seconds` from now."""
         self._ends = self._clock.monotonic() + seconds
+        self.heard = False
 
     def left(self) -> float:
         """Return the seconds left. Raises httpcore.ReadTimeout when there are none."""
@@ -42,7 +50,12 @@ class OneConnection(httpx.BaseTransport):
         self._deadline = deadline
         self._backend = _Backend(deadline)
         self._connection: httpcore.HTTPConnection | None = None
-        self.was_reused = False
+        self._was_reused = False
+
+    @property
+    def was_stale(self) -> bool:
+        """Whether a failure may only mean that the server had closed the kept connection meanwhile."""
+        return self._was_reused and not self._deadline.heard
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = httpcore.URL(
@@ -57,22 +70,31 @@ class OneConnection(httpx.BaseTransport):
             httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream)
         )
         assert isinstance(answer.stream, Iterable)
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, self))
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def close_if_out_of_step(self) -> None:
+        """Give up a connection that holds more than the answer: it would be taken for the next one's.
+
+        httpcore keeps such bytes; those that have not been read yet make its connection expire.
+        """
+        state = getattr(getattr(self._connection, "_connection", None), "_h11_state", None)
+        if state is not None and state.trailing_data[0]:
+            self.close()
 
     def _to(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
         connection = self._connection
-        self.was_reused = (
+        self._was_reused = (
             connection is not None
             and connection.can_handle_request(origin)
             and connection.is_available()
             and not connection.has_expired()
         )
-        if connection is None or not self.was_reused:
+        if connection is None or not self._was_reused:
             self.close()
             connection = self._connection = httpcore.HTTPConnection(
                 origin, ssl_context=_tls(), network_backend=self._backend
@@ -81,14 +103,16 @@ class OneConnection(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response) -> None:
+    def __init__(self, answer: httpcore.Response, owner: OneConnection) -> None:
         self._answer = answer
+        self._owner = owner
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._answer.iter_stream()
 
     def close(self) -> None:
         self._answer.close()
+        self._owner.close_if_out_of_step()
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -104,8 +128,17 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._real.connect_tcp(host, port, self._deadline.left(), local_address, socket_options)
-        return _Stream(stream, self._deadline)
+        addresses = _addresses(host, port, self._deadline)
+        problem: Exception | None = None
+        for number, address in enumerate(addresses):
+            share = self._deadline.left() / (len(addresses) - number)
+            try:
+                stream = self._real.connect_tcp(address, port, share, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                problem = error
+            else:
+                return _Stream(stream, self._deadline)
+        raise problem or httpcore.ConnectError(f"{host} has no address")
 
 
 class _Stream(httpcore.NetworkStream):
@@ -116,10 +149,22 @@ class _Stream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._stream.read(max_bytes, self._deadline.left())
+        received = self._stream.read(max_bytes, self._deadline.left())
+        self._deadline.heard = self._deadline.heard or bool(received)
+        return received
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        self._stream.write(buffer, self._deadline.left())
+        """Write all. httpcore's own loop gives each piece the whole time again when the reader is slow."""
+        wire: socket.socket = self._stream.get_extra_info("socket")
+        left = memoryview(buffer)
+        try:
+            while left:
+                wire.settimeout(self._deadline.left())
+                left = left[wire.send(left) :]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
 
     def close(self) -> None:
         self._stream.close()
@@ -135,6 +180,27 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _addresses(host: str, port: int, deadline: Deadline) -> list[str]:
+    """Look a name up. The system's resolver knows no deadline, so a thread of its own waits for it."""
+    answer: SimpleQueue[list[str] | Exception] = SimpleQueue()
+    threading.Thread(target=_look_up, args=(host, port, answer), name="look-up", daemon=True).start()
+    try:
+        found = answer.get(timeout=deadline.left())
+    except Empty:
+        raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
+    if isinstance(found, Exception):
+        raise httpcore.ConnectError(str(found)) from found
+    return found
+
+
+def _look_up(host: str, port: int, answer: "SimpleQueue[list[str] | Exception]") -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answer.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+    except (OSError, UnicodeError) as error:
+        answer.put(error)
 
 
 @cache

@@ -1,7 +1,9 @@
 """REST: one request over one kept-alive connection, within one deadline."""
 
 import base64
-from datetime import datetime
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -17,7 +19,13 @@ from sidecar.transports.connection import Deadline, OneConnection
 
 _EXCERPT = 2_048
 _LONGEST_ANSWER = 1_048_576
+_LONGEST_TARGET = 300
 _BUSY = frozenset({408, 425, 429})
+# How a message is framed is decided here, by its body: a second opinion splits or hangs the connection.
+_FRAMING = frozenset(
+    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
 
 
 class HttpTransport:
@@ -34,7 +42,10 @@ class HttpTransport:
         started_at, start = self._clock.now(), self._clock.monotonic()
         self._deadline.start(self._service.timeout)
         try:
-            status, headers, text = self._exchange(request)
+            status, headers, text = self._exchange(self._message(request))
+        except (httpx.InvalidURL, httpcore.LocalProtocolError, ValueError) as error:
+            self.close()
+            return self._attempt(started_at, start, Outcome.REJECTED, error=f"it cannot be sent: {error}")
         except httpcore.TimeoutException:
             self.close()
             return self._attempt(started_at, start, Outcome.FAILED, error=self._no_answer())
@@ -55,34 +66,39 @@ class HttpTransport:
     def close(self) -> None:
         self._connection.close()
 
-    def _exchange(self, request: Request) -> tuple[int, httpx.Headers, str]:
+    def _exchange(self, message: httpx.Request) -> tuple[int, httpx.Headers, str]:
         """Send and read the answer; once more if a kept connection turned out to be closed by the server."""
         try:
-            return self._once(request)
+            return self._once(message)
         except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
-            if not self._connection.was_reused:
+            if not self._connection.was_stale:
                 raise
             self.close()
-            return self._once(request)
+            return self._once(message)
 
-    def _once(self, request: Request) -> tuple[int, httpx.Headers, str]:
-        message = httpx.Request(
-            request.method,
-            join_url(self._service.base_url, request.endpoint),
-            headers=self._all_headers(request),
-            content=request.body,
-        )
+    def _once(self, message: httpx.Request) -> tuple[int, httpx.Headers, str]:
         answer = self._connection.handle_request(message)
         try:
             return answer.status_code, answer.headers, _beginning(answer)
         finally:
             answer.close()
 
-    def _all_headers(self, request: Request) -> dict[str, str]:
-        headers = {**self._headers, **request.headers}
-        headers["webhook-id"] = headers["Idempotency-Key"] = request.delivery_id
+    def _message(self, request: Request) -> httpx.Request:
+        """Return the request as it goes out. Raises ValueError or InvalidURL when no request can be like that."""
+        return httpx.Request(
+            request.method,
+            join_url(self._service.base_url, request.endpoint),
+            headers=self._all_headers(request),
+            content=request.body,
+        )
+
+    def _all_headers(self, request: Request) -> httpx.Headers:
+        """Put the rule's headers over the service's, whatever their case, and ours over both."""
+        headers = self._headers.copy()
         if request.content_type and request.body is not None:
-            headers.setdefault("Content-Type", request.content_type)
+            headers["Content-Type"] = request.content_type
+        _put(headers, request.headers)
+        _put(headers, {"webhook-id": request.delivery_id, "Idempotency-Key": request.delivery_id})
         return headers
 
     def _attempt(
@@ -106,13 +122,16 @@ class HttpTransport:
         said = str(error) or type(error).__name__
         if isinstance(error, httpcore.ConnectError):
             return f"could not connect to {self._address()}: {said}"
+        if isinstance(error, httpcore.ProtocolError) and re.search("disconnect|closed connection", said):
+            return f"{self._address()} broke off: {said}"
         if isinstance(error, httpcore.ProtocolError):
             return f"{self._address()} did not answer in HTTP: {said}"
         return f"the connection to {self._address()} broke: {said}"
 
     def _address(self) -> str:
         parts = urlsplit(self._service.base_url)
-        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def join_url(base_url: str, endpoint: str) -> str:
@@ -139,14 +158,17 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     if value.strip().isdecimal():
         return float(value)
     try:
-        return max((parsedate_to_datetime(value) - now).total_seconds(), 0)
-    except (ValueError, TypeError):
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    # An HTTP date is in UTC; some say so with -0000, which Python takes for "zone unknown".
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((moment - now).total_seconds(), 0.0)
 
 
-def _standing_headers(service: Service) -> dict[str, str]:
-    headers = {"User-Agent": f"moodle-integration-hub/{__version__}", "Accept": "*/*"}
-    headers |= {name: value.get_secret_value() for name, value in service.headers.items()}
+def _standing_headers(service: Service) -> httpx.Headers:
+    headers = httpx.Headers({"User-Agent": f"moodle-integration-hub/{__version__}", "Accept": "*/*"})
+    _put(headers, {name: value.get_secret_value() for name, value in service.headers.items()})
     match service.auth:
         case BearerAuth(token=token):
             headers["Authorization"] = f"Bearer {token.get_secret_value()}"
@@ -156,6 +178,14 @@ def _standing_headers(service: Service) -> dict[str, str]:
             pair = f"{username}:{password.get_secret_value()}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
     return headers
+
+
+def _put(headers: httpx.Headers, more: Mapping[str, str]) -> None:
+    for name, value in more.items():
+        if _UNSENDABLE.search(value):
+            raise ValueError(f"the header {name} holds a line break or another character that no header can")
+        if name.lower() not in _FRAMING:
+            headers[name] = value
 
 
 def _beginning(answer: httpx.Response) -> str:
@@ -172,6 +202,6 @@ def _beginning(answer: httpx.Response) -> str:
 
 def _refusal(status: int, headers: httpx.Headers) -> str:
     if 300 <= status < 400:
-        target = headers.get("location", "nowhere")
+        target = headers.get("location", "nowhere")[:_LONGEST_TARGET]
         return f"answered {status}, a redirect to {target}: not followed; put the final URL into base_url"
     return f"answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip()

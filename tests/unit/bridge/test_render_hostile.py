@@ -162,6 +162,7 @@ def test_filters_do_what_they_say(expression: str, expected: str) -> None:
         ("'x' | int", '"x" is no number: give a default, such as int(0)'),
         ("'a' + 1", "+ cannot add text and a number: join text with ~"),
         ("1 / 0", "division by zero"),
+        ("1 .x and userid", '"x" is missing, for it is asked of a number'),
         ("userid()", "a number cannot be called"),
         ("other.auth()", "text cannot be called"),
         ("-1e308 * 10", "-inf is no JSON number"),

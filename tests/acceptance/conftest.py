@@ -1,0 +1,44 @@
+"""A real Moodle's database, a receiver, and sidecars between them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.sidecar import Sidecar, write_config
+from tests.databases import Database
+from tests.sink import Sink, sink
+
+MakeSidecar = Callable[..., Sidecar]
+
+EVERYTHING = {"name": "all", "event": "*", "service": "crm", "max_event_age": "none"}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Sink]:
+    """A receiver that accepts everything until the test says otherwise."""
+    with sink() as found:
+        yield found
+
+
+@pytest.fixture
+def make_sidecar(moodle_db: Database, receiver: Sink, tmp_path: Path) -> Iterator[MakeSidecar]:
+    """Sidecars on `moodle_db` that send to `receiver`; all keys of the configuration can be changed."""
+    made: list[Sidecar] = []
+
+    def make(name: str = "sidecar", *, rules: list[dict[str, Any]] | None = None, **sections: Any) -> Sidecar:
+        config = {
+            "site": "campus",
+            "moodle": {"url": moodle_db.url},
+            "tail": {"start": "beginning", "poll": 0.1, "lease": 2},
+            "dispatch": {"lease": 10, "poll": 0.2},
+            "services": {"crm": {"base_url": receiver.url, "retry": {"backoff": 0.1}}},
+            "rules": rules or [EVERYTHING],
+        }
+        made.append(Sidecar(write_config(tmp_path / f"{name}.yaml", **(config | sections))))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.close()
