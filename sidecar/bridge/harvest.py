@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from sidecar.bridge.context import scope
 from sidecar.bridge.match import CompiledRule, RuleBook
-from sidecar.bridge.render import PayloadTooLarge
+from sidecar.bridge.render import PayloadTooLarge, scope
 from sidecar.errors import TemplateError
 from sidecar.model import DeadLetter, DeadReason, Delivery, Event, Held, delivery_id
 from sidecar.moodle import lookups

@@ -63,7 +63,8 @@ def compile_book(settings: Settings, source: Source) -> RuleBook:
     compiled, problems = [], []
     for number, rule in enumerate(settings.rules):
         try:
-            compiled.append(CompiledRule(rule, compile_rule(rule), version_of(rule)))
+            template = compile_rule(rule, max_size=settings.services[rule.service].max_payload)
+            compiled.append(CompiledRule(rule, template, version_of(rule)))
         except BrokenRule as broken:
             where = f"{source.where(f'rules[{number}]')} ({rule.name})"
             problems += [f"{where} {problem}" for problem in broken.problems]

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from sidecar.bridge.render import FILTERS, PayloadTooLarge
-from sidecar.bridge.sandbox import ENVIRONMENT
+from sidecar.bridge.render.sandbox import ENVIRONMENT
 from sidecar.errors import TemplateError
 from tests.unit.bridge.rendering import make_scope, make_template, render
 

@@ -8,13 +8,13 @@ from jinja2 import TemplateAssertionError, TemplateSyntaxError, nodes
 from jinja2.meta import TrackingCodeGenerator
 from jinja2.parser import Parser
 
-from sidecar.bridge.formats import CONDITION, JSON, STRING, Format
-from sidecar.bridge.jsonsafe import json_value, refuse_constant
-from sidecar.bridge.names import Names
-from sidecar.bridge.program import Program
-from sidecar.bridge.sandbox import ENVIRONMENT
-from sidecar.bridge.source import Sources
-from sidecar.bridge.weave import Problem, Weaver
+from sidecar.bridge.render.formats import CONDITION, JSON, STRING, Format
+from sidecar.bridge.render.jsonsafe import json_value, refuse_constant
+from sidecar.bridge.render.names import Names
+from sidecar.bridge.render.program import Program
+from sidecar.bridge.render.sandbox import ENVIRONMENT
+from sidecar.bridge.render.source import Sources
+from sidecar.bridge.render.weave import Problem, Weaver
 from sidecar.errors import TemplateError
 
 _LONGEST_TEMPLATE = 262_144

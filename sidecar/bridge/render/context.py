@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sidecar.bridge.sandbox import Missing
+from sidecar.bridge.render.sandbox import Missing
 from sidecar.model import EVENT_COLUMNS, Event
 from sidecar.moodle.lookups import Record
 

@@ -6,10 +6,10 @@ from math import isfinite
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
-from sidecar.bridge.filters import FILTERS
-from sidecar.bridge.formats import BETWEEN, JSON, OUTSIDE, TEXT, Format, Stand
-from sidecar.bridge.names import Names
-from sidecar.bridge.sandbox import ENVIRONMENT
+from sidecar.bridge.render.filters import FILTERS
+from sidecar.bridge.render.formats import BETWEEN, JSON, OUTSIDE, TEXT, Format, Stand
+from sidecar.bridge.render.names import Names
+from sidecar.bridge.render.sandbox import ENVIRONMENT
 from sidecar.settings.wording import did_you_mean
 
 _REFUSED = {

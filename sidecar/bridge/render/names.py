@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.bridge.sandbox import MAPPING_METHODS, TEXT_METHODS, TIME_FIELDS, TIME_METHODS
+from sidecar.bridge.render.sandbox import MAPPING_METHODS, TEXT_METHODS, TIME_FIELDS, TIME_METHODS
 from sidecar.model import EVENT_COLUMNS, Event
 from sidecar.settings.wording import did_you_mean
 

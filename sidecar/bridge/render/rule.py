@@ -5,19 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.bridge.budget import MAX_SIZE, PayloadTooLarge
-from sidecar.bridge.context import scope
-from sidecar.bridge.filters import FILTERS
-from sidecar.bridge.formats import HEADER, URL
-from sidecar.bridge.names import Names
-from sidecar.bridge.program import Program
-from sidecar.bridge.template import BrokenRule, Compiler
+from sidecar.bridge.render.budget import MAX_SIZE
+from sidecar.bridge.render.formats import HEADER, URL
+from sidecar.bridge.render.names import Names
+from sidecar.bridge.render.program import Program
+from sidecar.bridge.render.template import BrokenRule, Compiler
 from sidecar.errors import TemplateError
 from sidecar.model import EVENT_COLUMNS
 from sidecar.moodle.lookups import COLUMNS
 from sidecar.settings.schema import Rule
-
-__all__ = ["FILTERS", "BrokenRule", "PayloadTooLarge", "Rendered", "Template", "compile_rule", "scope"]
 
 # The payload of a rule that names none. Receivers rely on it: names may be added, never changed.
 WHOLE_EVENT: Mapping[str, str] = {

@@ -10,9 +10,16 @@ from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, missing, pass_context
 
-from sidecar.bridge.budget import MAX_BITS, Budget, Overrun, size
-from sidecar.bridge.filters import FUNCTIONS, metered
-from sidecar.bridge.jsonsafe import header_piece, json_string, json_value, path_piece, query_piece, text
+from sidecar.bridge.render.budget import MAX_BITS, Budget, Overrun, size
+from sidecar.bridge.render.filters import FUNCTIONS, metered
+from sidecar.bridge.render.jsonsafe import (
+    header_piece,
+    json_string,
+    json_value,
+    path_piece,
+    query_piece,
+    text,
+)
 from sidecar.moodle.lookups import Record
 from sidecar.settings.wording import listing
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from jinja2 import Undefined, pass_context
 from jinja2.filters import FILTERS as JINJA_FILTERS
 
-from sidecar.bridge.budget import size
-from sidecar.bridge.jsonsafe import iso, json_value, marked, mend, text
+from sidecar.bridge.render.budget import size
+from sidecar.bridge.render.jsonsafe import iso, json_value, marked, mend, text
 
 FILTERS: Mapping[str, str] = {
     "abs": "the number without its sign",

@@ -9,10 +9,10 @@ import jinja2
 from jinja2 import nodes
 from jinja2.compiler import generate
 
-from sidecar.bridge.budget import Budget, Overrun, PayloadTooLarge
-from sidecar.bridge.jsonsafe import mend, refuse_constant
-from sidecar.bridge.sandbox import ENVIRONMENT, RenderContext
-from sidecar.bridge.source import Sources
+from sidecar.bridge.render.budget import Budget, Overrun, PayloadTooLarge
+from sidecar.bridge.render.jsonsafe import mend, refuse_constant
+from sidecar.bridge.render.sandbox import ENVIRONMENT, RenderContext
+from sidecar.bridge.render.source import Sources
 from sidecar.errors import TemplateError
 
 _FILENAME = "<payload template>"
