@@ -62,7 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            return  # the sidecar was killed in the middle of it
         status = self.server.sink.take(Arrival(self.path, self.headers["webhook-id"], body))
         self.send_response(status)
         self.send_header("Content-Length", "0")

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from itertools import chain, count
+from math import inf
 from queue import Empty, SimpleQueue
 
 from sqlalchemy import Connection
@@ -48,7 +49,8 @@ class Dispatcher:
         self._sent: SimpleQueue[Sent | None] = SimpleQueue()
         self._lanes: dict[str, Lane] = {}
         self._leaving: list[Lane] = []
-        self._wanted: Mapping[str, Service] | None = wanted
+        self._wanted = wanted
+        self._applied: Mapping[str, Service] | None = None
         self._unsettled: list[Sent] = []
         self._circuits: dict[str, Circuit] = {}
         self._paused: frozenset[str] = frozenset()
@@ -84,11 +86,12 @@ class Dispatcher:
         """Send nothing more; finish what is in flight within the grace, settle it, and free the rest."""
         self._stopping.set()
         ends = self._clock.monotonic() + self._settings.shutdown_grace
+        for lane in self._all_lanes():
+            lane.close()
+        self._settle()
         while self.in_hand and (left := ends - self._clock.monotonic()) > 0:
             self._unsettled += self._gather(left)
             self._settle()
-        for lane in self._all_lanes():
-            lane.close()
         rest = [item.claimed for item in self._items()]
         if rest:
             _log.warning(
@@ -98,9 +101,10 @@ class Dispatcher:
                 queue.release(conn, rest)
 
     def _reconfigure(self) -> None:
-        wanted, self._wanted = self._wanted, None
-        if wanted is None:
+        wanted = self._wanted
+        if wanted is self._applied:
             return
+        self._applied = wanted
         active = {name: service for name, service in wanted.items() if service.enabled}
         share = max(1, self._settings.concurrency // max(len(active), 1))
         self._leaving = [lane for lane in self._leaving if lane.in_hand]
@@ -121,9 +125,8 @@ class Dispatcher:
     def _may_send(self, item: InHand) -> bool:
         """Ask just before sending: the world may have changed since the claim."""
         timely = self._clock.monotonic() + item.lane.service.timeout < item.lease_ends
-        return (
-            timely and not self._stopping.is_set() and (item.claimed.probe or self._open_to(item.lane.name))
-        )
+        leaving = self._stopping.is_set() or item.lane.closing
+        return timely and not leaving and (item.claimed.probe or self._open_to(item.lane.name))
 
     def _open_to(self, name: str) -> bool:
         circuit = self._circuits.get(name)
@@ -230,20 +233,24 @@ class Dispatcher:
             self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
 
     def _renew(self) -> None:
-        """Extend the leases of what is in hand, at a third of their time."""
+        """Extend the leases of what is in hand, long before they end."""
         if self._clock.monotonic() < self._renew_at:
             return
         items = self._items()
         ends = self._clock.monotonic() + self._settings.lease
-        self._renew_at = self._clock.monotonic() + self._settings.lease / 3
-        if not items:
-            return
-        with self._store.write() as conn:
-            until = self._clock.now() + timedelta(seconds=self._settings.lease)
-            held = queue.renew(conn, [item.claimed for item in items], until=until)
-        for item in items:
-            if (item.claimed.number, item.claimed.token) in held:
-                item.lease_ends = ends
+        if items:
+            with self._store.write() as conn:
+                until = self._clock.now() + timedelta(seconds=self._settings.lease)
+                held = queue.renew(conn, [item.claimed for item in items], until=until)
+            for item in items:
+                ours = (item.claimed.number, item.claimed.token) in held
+                item.lease_ends = ends if ours else -inf
+        self._renew_at = self._clock.monotonic() + self._renewal_s()
+
+    def _renewal_s(self) -> float:
+        """Return how often to renew, so that what is in hand always has more than a timeout left."""
+        longest = max((lane.service.timeout for lane in self._all_lanes()), default=0)
+        return min(self._settings.lease / 3, (self._settings.lease - longest) / 2)
 
     def _items(self) -> list[InHand]:
         return [item for lane in self._all_lanes() for item in lane.in_hand.values()]

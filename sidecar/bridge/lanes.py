@@ -47,6 +47,7 @@ class Lane:
         self.name, self.service, self.capacity = name, service, capacity
         self.in_hand: dict[int, InHand] = {}
         self.hot = False  # the last claim took all it asked for: there is more
+        self.closing = False  # what still waits here is handed back unsent
         self._rate = 0.0
         self._finished = 0
         self._counted_at = clock.monotonic()
@@ -88,7 +89,8 @@ class Lane:
             self._finished, self._counted_at = 0, self._clock.monotonic()
 
     def close(self) -> None:
-        """Let the threads end after what is in their inbox."""
+        """Let the threads finish what they are sending, hand back the rest unsent, and end."""
+        self.closing = True
         for _ in self._threads:
             self._inbox.put(None)
 

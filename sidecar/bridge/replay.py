@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +19,7 @@ from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings
 from sidecar.store import dlq, queue
 from sidecar.store.engine import Database
+from sidecar.store.faults import blame
 
 PIECE = 200
 
@@ -72,7 +73,7 @@ class Again:
         for letter in letters:
             by_rule[letter.rule].append(letter)
         made: dict[str, Delivery | Replayed] = {}
-        with self._moodle.read() as conn:
+        with blame(f"moodle.url ({self._moodle.shown})"), self._moodle.read() as conn:
             for name, some in by_rule.items():
                 compiled = self._rules.get(name or "")
                 made |= self._by(compiled, some, conn, now) if compiled else dict(map(_rule_gone, some))
@@ -210,9 +211,6 @@ def _event(letter: Row[Any], logged: Row[Any] | None) -> Event | None:
         return decode(logged)
     if letter.event_row is None:
         return None
-    kept: Mapping[str, Any] = json.loads(letter.event_row)
-    return Event(**{name: kept.get(name) for name in _event_fields()})
-
-
-def _event_fields() -> Iterable[str]:
-    return Event.__dataclass_fields__
+    kept: dict[str, Any] = json.loads(letter.event_row)
+    fields: dict[str, Any] = {name: kept.get(name) for name in Event.__dataclass_fields__}
+    return Event(**fields)

@@ -2,12 +2,28 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar import __version__
+from sidecar.cli.check import check
+from sidecar.cli.circuits import circuits
+from sidecar.cli.cursor import cursor
+from sidecar.cli.demo import demo
+from sidecar.cli.dlq import dlq
+from sidecar.cli.gaps import gaps
+from sidecar.cli.health import health
+from sidecar.cli.init import init
+from sidecar.cli.log import log
+from sidecar.cli.migrate import migrate
+from sidecar.cli.queue import queue
+from sidecar.cli.rules import rules
 from sidecar.cli.run import run
+from sidecar.cli.services import services
+from sidecar.cli.status import status
+from sidecar.clock import Clock
 from sidecar.errors import ExitCode, HubError
 from sidecar.store.faults import explain
 
@@ -18,13 +34,33 @@ def cli() -> None:
     """Moodle Integration Hub: turns Moodle's log into reliable calls to other systems."""
 
 
-cli.add_command(run)
+for command in (
+    check,
+    circuits,
+    cursor,
+    demo,
+    dlq,
+    gaps,
+    health,
+    init,
+    log,
+    migrate,
+    queue,
+    rules,
+    run,
+    services,
+    status,
+):
+    cli.add_command(command)
 
 
-def main() -> None:
-    """Run the command line; every foreseen error is a message and an exit code, never a traceback."""
+def main(args: Sequence[str] | None = None, clock: Clock | None = None) -> None:
+    """Run the command line; every foreseen error is a message and an exit code, never a traceback.
+
+    `clock` is for tests; without one, commands go by the store's time.
+    """
     try:
-        code = cli(standalone_mode=False)
+        code = cli(args, standalone_mode=False, obj=clock)
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.USAGE)

@@ -75,7 +75,7 @@ def _cut_at_end(text: str, secret: str) -> int:
 
 
 def _secrets_of(service: Service) -> list[str]:
-    """Return all texts that give a secret away, the longest first; very short ones would mask common words."""
+    """Return all texts that give a secret away, the longest first; very short ones mask common words."""
     plain = [text for text in _collected(service) if len(text) >= _SHORTEST_SECRET]
     if isinstance(service.auth, BasicAuth):
         pair = f"{service.auth.username}:{service.auth.password.get_secret_value()}"

@@ -12,7 +12,7 @@ from sidecar.settings.values import parse_duration
 from sidecar.settings.wording import did_you_mean, kind, listing
 
 # A sender needs this long beyond its service's timeout to settle; a shorter lease is taken over meanwhile.
-LEASE_MARGIN_S = 5
+LEASE_MARGIN_S = 1
 
 _Found = Iterator[Problem]
 

@@ -19,13 +19,17 @@ def load_all(conn: Connection) -> dict[str, Circuit]:
 def lock(conn: Connection, services: Iterable[str], *, now: datetime) -> dict[str, Circuit]:
     """Return the circuits of `services`, locked in the order of their names; missing ones are made."""
     names = sorted(set(services))
-    query = select(circuits).where(circuits.c.service.in_(names)).order_by(circuits.c.service)
-    found = {row.service: _circuit(row) for row in conn.execute(query.with_for_update())}
-    for name in names:
-        if name not in found:
-            create(conn, [name], now=now)
-            found[name] = Circuit(name)
+    found = _locked(conn, names)
+    if missing := [name for name in names if name not in found]:
+        create(conn, missing, now=now)
+        # Read again: another replica may have made them at the same moment, and opened one since.
+        found |= _locked(conn, missing)
     return found
+
+
+def _locked(conn: Connection, names: list[str]) -> dict[str, Circuit]:
+    query = select(circuits).where(circuits.c.service.in_(names)).order_by(circuits.c.service)
+    return {row.service: _circuit(row) for row in conn.execute(query.with_for_update())}
 
 
 def create(conn: Connection, services: Iterable[str], *, now: datetime) -> None:

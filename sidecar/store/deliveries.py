@@ -39,10 +39,8 @@ def get(conn: Connection, key: str) -> Row[Any] | None:
 
 def numbers(conn: Connection, delivery_ids: Collection[str]) -> dict[str, int]:
     """Return the queue's number of each delivery that is still there, by its unique key."""
-    found = conn.execute(
-        select(queue.c.delivery_id, queue.c.id).where(queue.c.delivery_id.in_(sorted(delivery_ids)))
-    )
-    return {delivery_id: number for delivery_id, number in found}
+    query = select(queue.c.delivery_id, queue.c.id).where(queue.c.delivery_id.in_(sorted(delivery_ids)))
+    return {row.delivery_id: row.id for row in conn.execute(query)}
 
 
 def totals(conn: Connection) -> Sequence[Row[Any]]:

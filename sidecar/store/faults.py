@@ -86,12 +86,12 @@ def blame(where: str) -> Iterator[None]:
 def _known(error: SQLAlchemyError) -> str | None:
     if not isinstance(error, DBAPIError) or error.orig is None:
         return None
-    state = getattr(error.orig, "sqlstate", None)
-    if state:
-        return next((text for code, text in _POSTGRESQL.items() if state.startswith(code)), None)
     first = error.orig.args[0] if error.orig.args else None
     if isinstance(first, int):
         return _MYSQL.get(first)
+    state = getattr(error.orig, "sqlstate", None)
+    if state:
+        return next((text for code, text in _POSTGRESQL.items() if state.startswith(code)), None)
     said = str(error.orig)
     if said.startswith(("connection failed", "connection is bad", "consuming input failed")):
         return _postgresql_connection(said)

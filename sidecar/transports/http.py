@@ -42,8 +42,12 @@ class HttpTransport:
         started_at, start = self._clock.now(), self._clock.monotonic()
         self._deadline.start(self._service.timeout)
         try:
-            status, headers, text = self._exchange(self._message(request))
-        except (httpx.InvalidURL, httpcore.LocalProtocolError, ValueError) as error:
+            message = self._message(request)
+        except (httpx.InvalidURL, ValueError) as error:
+            return self._attempt(started_at, start, Outcome.REJECTED, error=f"it cannot be sent: {error}")
+        try:
+            status, headers, text = self._exchange(message)
+        except httpcore.LocalProtocolError as error:
             self.close()
             return self._attempt(started_at, start, Outcome.REJECTED, error=f"it cannot be sent: {error}")
         except httpcore.TimeoutException:
@@ -84,7 +88,7 @@ class HttpTransport:
             answer.close()
 
     def _message(self, request: Request) -> httpx.Request:
-        """Return the request as it goes out. Raises ValueError or InvalidURL when no request can be like that."""
+        """Return the request as it goes out. Raises ValueError or InvalidURL when none can be like that."""
         return httpx.Request(
             request.method,
             join_url(self._service.base_url, request.endpoint),
@@ -122,8 +126,9 @@ class HttpTransport:
         said = str(error) or type(error).__name__
         if isinstance(error, httpcore.ConnectError):
             return f"could not connect to {self._address()}: {said}"
-        if isinstance(error, httpcore.ProtocolError) and re.search("disconnect|closed connection", said):
-            return f"{self._address()} broke off: {said}"
+        if isinstance(error, httpcore.ProtocolError) and re.search("disconnected|closed connection", said):
+            how = "in the middle of its answer" if self._deadline.heard else "without an answer"
+            return f"{self._address()} closed the connection {how}"
         if isinstance(error, httpcore.ProtocolError):
             return f"{self._address()} did not answer in HTTP: {said}"
         return f"the connection to {self._address()} broke: {said}"

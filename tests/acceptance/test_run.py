@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import NullPool, create_engine, func, select
 
 from tests.acceptance.conftest import EVERYTHING, MakeSidecar
 from tests.acceptance.sidecar import Sidecar, eventually, write_config
@@ -16,10 +16,9 @@ from tests.sink import Sink
 
 
 def rows_in_log(url: str) -> int:
-    with create_engine(url).connect() as conn:
-        number = conn.execute(select(func.count()).select_from(LOG)).scalar_one()
-        conn.engine.dispose()
-        return number
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as conn:
+        return conn.execute(select(func.count()).select_from(LOG)).scalar_one()
 
 
 def test_every_real_row_arrives_once(make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink) -> None:

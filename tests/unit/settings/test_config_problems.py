@@ -72,9 +72,9 @@ def test_all_problems_come_in_one_report_in_the_order_of_the_file(tmp_path: Path
         ("tail: {start: -5}", "tail.start: use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z"),
         ("tail: {start: 2026-13-45}", "tail.start: use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z"),
         (
-            "dispatch: {lease: 10}",
-            ("dispatch.lease: 10 seconds are too short, it must be more than 10: the timeout of service judgeman (5)"
-            " and 5 to settle, or another process takes over what is still being sent"),
+            "dispatch: {lease: 6}",
+            ("dispatch.lease: 6 seconds are too short, it must be more than 6: the timeout of service judgeman (5)"
+            " and 1 to settle, or another process takes over what is still being sent"),
         ),
     ],
 )  # fmt: skip

@@ -1,0 +1,86 @@
+"""`mih cursor`: how far the log is read, and where to go on after the log table was restored."""
+
+from pathlib import Path
+
+import click
+
+from sidecar.bridge.move import destination, move
+from sidecar.cli import output, views
+from sidecar.cli.desk import Desk, desk
+from sidecar.cli.options import config_option
+from sidecar.cli.output import count, json_option, yes_option
+from sidecar.errors import NotFound
+from sidecar.model import Cursor
+from sidecar.moodle.logstore import LogStore, Range
+from sidecar.store import cursors, gaps
+from sidecar.store.engine import Database
+from sidecar.store.faults import blame
+
+
+@click.group()
+def cursor() -> None:
+    """The place up to which Moodle's log is read."""
+
+
+@cursor.command("show")
+@config_option
+@json_option
+def show_cursor(config: Path, as_json: bool) -> None:
+    """Show how far the log is read, by whom, and what is in the way."""
+    with desk(config) as at, at.store.read() as conn:
+        found = _load(at)
+        missing = gaps.missing_ids(conn, at.settings.site, gaps.OPEN)
+        given_up = gaps.missing_ids(conn, at.settings.site, gaps.CLOSED)
+    view = {**views.cursor(found), "missing_ids": missing, "given_up_ids": given_up}
+    output.show_thing(view, as_json=as_json)
+
+
+@cursor.command("set")
+@click.argument("target", metavar="latest|ID")
+@yes_option
+@config_option
+def set_cursor(target: str, yes: bool, config: Path) -> None:
+    """Go on reading at the log's end, or with row ID: it is the first one that is read again.
+
+    For a log table that was restored or emptied. Rows that are read again and were queued before add
+    nothing; rows that are skipped are never read.
+    """
+    if target != "latest" and not (target.isascii() and target.isdecimal() and 0 < int(target) < 2**63):
+        raise click.BadParameter(f'"{target}" is neither latest nor a row\'s id.', param_hint="latest|ID")
+    with desk(config) as at:
+        before = _load(at)
+        position, holes = _destination(at, target)
+        output.confirm(_question(before, position), yes=yes)
+        with at.store.write() as conn:
+            move(conn, at.settings.site, position, holes, now=at.now)
+    click.echo(f"The next row read is the first one after {position:,}.")
+
+
+def _load(at: Desk) -> Cursor:
+    with at.store.read() as conn:
+        found = cursors.load(conn, at.settings.site)
+        others = cursors.sites(conn)
+    if found is None:
+        hint = f" There is one of {', '.join(others)}." if others else ""
+        raise NotFound(
+            f"The site {at.settings.site} has no cursor yet: the first start of `mih run` puts it where "
+            f"tail.start says ({at.settings.tail.start}).{hint}"
+        )
+    return found
+
+
+def _destination(at: Desk, target: str) -> tuple[int, list[Range]]:
+    moodle = Database(at.settings.moodle.url.get_secret_value(), pool_size=1)
+    try:
+        with blame(f"moodle.url ({moodle.shown})"):
+            log = LogStore(at.settings.moodle.prefix, at.settings.moodle.log_table)
+            return destination(moodle, log, target)
+    finally:
+        moodle.close()
+
+
+def _question(before: Cursor, position: int) -> str:
+    where = f"Move the cursor of {before.site} from {before.position:,} to {position:,}"
+    if position < before.position:
+        return f"{where}, to read {count(before.position - position, 'id')} again?"
+    return f"{where}, to skip {count(position - before.position, 'id')} for ever?"

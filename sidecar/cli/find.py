@@ -1,0 +1,43 @@
+"""Names and numbers that people type become rows, or a sentence that says what there is."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from sidecar.cli.desk import known
+from sidecar.errors import NotFound
+from sidecar.settings import Settings
+from sidecar.store import deliveries, dlq, rules, services
+
+
+def find_delivery(conn: Connection, key: str) -> Row[Any]:
+    """Return a delivery by its number or its delivery id. Raises NotFound."""
+    row = deliveries.get(conn, key.strip().lower())
+    if row is not None:
+        return row
+    newest = deliveries.find(conn, limit=1)
+    there = f"the newest is {newest[0].id}; `mih queue list` shows them" if newest else "the queue is empty"
+    raise NotFound(f'There is no delivery "{key}": {there}.')
+
+
+def find_letter(conn: Connection, key: str) -> Row[Any]:
+    """Return a dead letter by its delivery's number or id. Raises NotFound."""
+    key = key.strip().lower()
+    row = deliveries.get(conn, key)
+    letter = dlq.get(conn, row.delivery_id if row is not None else key)
+    if letter is not None:
+        return letter
+    if row is not None:
+        raise NotFound(f"Delivery {row.id} is {row.state}: it is no dead letter.")
+    total = dlq.count(conn)
+    there = f"`mih dlq list` shows the {total:,} that there are" if total else "there are none"
+    raise NotFound(f'There is no dead letter "{key}": {there}.')
+
+
+def known_filter(conn: Connection, settings: Settings, *, service: str | None, rule: str | None) -> None:
+    """Raise NotFound for a name that nothing has: asked when nothing was found, to tell a typo from none."""
+    if service is not None:
+        known(service, [*settings.services, *(row.name for row in services.all_rows(conn))], "service")
+    if rule is not None:
+        names = [*(one.name for one in settings.rules), *(row.name for row in rules.all_rows(conn))]
+        known(rule, names, "rule")

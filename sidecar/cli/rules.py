@@ -1,0 +1,90 @@
+"""`mih rules`: which events go where, by the file, and whether that is in force."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+import click
+from sqlalchemy import Connection
+
+from sidecar.bridge.match import version_of
+from sidecar.cli import output, views
+from sidecar.cli.desk import desk, known
+from sidecar.cli.options import config_option
+from sidecar.cli.output import json_option
+from sidecar.settings import Rule
+from sidecar.store import counts
+from sidecar.store import rules as table
+
+_COLUMNS = ("name", "event", "service", "request", "in_force")
+
+
+@click.group()
+def rules() -> None:
+    """Which events become deliveries, and to whom."""
+
+
+@rules.command("list")
+@config_option
+@json_option
+def list_rules(config: Path, as_json: bool) -> None:
+    """List all rules of the configuration and those in force."""
+    with desk(config) as at, at.store.read() as conn:
+        rows = _views(conn, at.settings.rules)
+    shown = [{**row, "request": f"{row['method']} {row['endpoint']}".strip()} for row in rows]
+    output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No rule is configured.")
+
+
+@rules.command("show")
+@click.argument("name")
+@config_option
+@json_option
+def show_rule(name: str, config: Path, as_json: bool) -> None:
+    """Show one rule, and what it came to in the last 24 hours."""
+    with desk(config) as at, at.store.read() as conn:
+        found = {row["name"]: row for row in _views(conn, at.settings.rules)}
+        tally = counts.totals(conn, since=at.now - timedelta(hours=24))
+    view = found[known(name, found, "rule")]
+    view["last_24h"] = {what: n for rule, what, n in tally if rule == name}
+    written = next((rule for rule in at.settings.rules if rule.name == name), None)
+    view["definition"] = written.model_dump(mode="json") if written else None
+    output.show_thing(view, as_json=as_json)
+
+
+def _views(conn: Connection, written: Iterable[Rule]) -> list[views.View]:
+    versions = {row.name: row for row in table.all_rows(conn)}
+    found = [_view(rule, versions.pop(rule.name, None)) for rule in written]
+    left = [
+        {
+            "name": row.name,
+            "event": row.event.split(", "),
+            "service": row.service,
+            "method": row.method,
+            "endpoint": row.endpoint,
+            "enabled": row.enabled,
+            "in_force": "gone from the file",
+        }
+        for row in versions.values()
+    ]
+    return sorted([*found, *left], key=lambda view: str(view["name"]))
+
+
+def _view(rule: Rule, row: object) -> views.View:
+    return {
+        "name": rule.name,
+        "event": list(rule.events),
+        "service": rule.service,
+        "method": rule.method,
+        "endpoint": rule.endpoint,
+        "enabled": rule.enabled,
+        "in_force": _in_force(rule, getattr(row, "version", None)),
+    }
+
+
+def _in_force(rule: Rule, version: str | None) -> str:
+    """Compare the file with what the last started or reloaded process wrote down."""
+    if not rule.enabled:
+        return "switched off" if version is None else "not yet switched off"
+    if version is None:
+        return "not yet"
+    return "yes" if version == version_of(rule) else "an older version"

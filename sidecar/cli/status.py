@@ -1,0 +1,161 @@
+"""`mih status`: everything on one page, and its first sentence says whether all is well."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from sidecar.cli import output, views
+from sidecar.cli.desk import desk
+from sidecar.cli.options import config_option
+from sidecar.cli.output import count, json_option, span, words
+from sidecar.cli.verdict import is_well, verdict
+from sidecar.model import Circuit, CircuitState, Cursor
+from sidecar.store.overview import Lot, Overview, look
+
+_KINDS = {"where": "its where did not hold", "when": "its condition was false", "too_old": "too old"}
+
+
+@click.command()
+@config_option
+@json_option
+def status(config: Path, as_json: bool) -> None:
+    """Show on one page how things stand."""
+    with desk(config, tables=False) as at:
+        if at.unready:
+            _say_unready(at.settings.site, at.unready, as_json)
+            return
+        with at.store.read() as conn:
+            found = look(conn, at.settings, now=at.now)
+    if as_json:
+        output.show_json(_as_view(found))
+    else:
+        _print(found)
+
+
+def _say_unready(site: str, sentence: str, as_json: bool) -> None:
+    if as_json:
+        output.show_json({"well": False, "summary": sentence, "site": site, "ready": False})
+    else:
+        click.echo(sentence)
+
+
+def _print(found: Overview) -> None:
+    click.echo(output.printable(verdict(found)))
+    _heading(f"Processes ({found.site})")
+    _print_processes(found)
+    _heading("Log")
+    _print_log(found)
+    _heading("Services")
+    _print_services(found)
+    _heading("Held back in the last 24 h")
+    held = [{"rule": rule, "reason": _KINDS[what], "rows": n} for rule, what, n in found.held]
+    output.show_rows(held, ("rule", "reason", "rows"), as_json=False, empty="nothing")
+    _heading(f"Dead letters: {sum(n for _, _, n in found.letters):,}")
+    letters = [{"service": service, "reason": reason, "letters": n} for service, reason, n in found.letters]
+    output.show_rows(letters, ("service", "reason", "letters"), as_json=False, empty="none")
+
+
+def _heading(text: str) -> None:
+    click.echo(f"\n{text}")
+
+
+def _print_processes(found: Overview) -> None:
+    rows = [
+        {
+            "process": f"{process.host}:{process.pid}",
+            "role": process.role,
+            "version": process.version,
+            "seen": _ago(process.seen_at, found.at),
+            "tail round": _ago(process.tail_at, found.at),
+            "dispatch round": _ago(process.dispatch_at, found.at),
+            "state": "ill" if process.ailment else "well",
+        }
+        for process in found.processes
+    ]
+    output.show_rows(rows, list(rows[0]) if rows else (), as_json=False, empty="none is running")
+
+
+def _print_log(found: Overview) -> None:
+    cursor = found.cursor
+    if cursor is None:
+        click.echo("not read yet: the first start of `mih run` puts the cursor where tail.start says")
+        return
+    click.echo(f"read up to row {cursor.position:,}{_behind(cursor)}")
+    click.echo(f"by {cursor.leased_by or 'nobody just now'}")
+    click.echo(
+        f"missing ids: {count(found.ids_open, 'id')} in {count(found.gaps_open, 'gap')} may still appear, "
+        f"{found.ids_given_up:,} given up"
+    )
+
+
+def _behind(cursor: Cursor) -> str:
+    behind = max((cursor.head or cursor.position) - cursor.position, 0)
+    if behind:
+        return f" of {cursor.head:,}: {count(behind, 'row')} behind"
+    return f", the end; last complete {words(cursor.caught_up_at)} UTC" if cursor.caught_up_at else ""
+
+
+def _print_services(found: Overview) -> None:
+    rows = [
+        {
+            "service": lot.service,
+            "circuit": _health(lot.circuit, found.at),
+            "pending": lot.pending,
+            "parked because": lot.obstacle if lot.parked else None,
+            "sending": lot.sending,
+            "oldest": _ago(lot.oldest, found.at),
+            "dead": lot.dead,
+        }
+        for lot in found.lots
+    ]
+    output.show_rows(rows, list(rows[0]) if rows else (), as_json=False, empty="none is configured")
+    for lot in found.lots:
+        _print_error(lot, found.at)
+
+
+def _print_error(lot: Lot, now: datetime) -> None:
+    found = lot.circuit
+    if found.state is not CircuitState.CLOSED and found.last_error:
+        click.echo(output.printable(f"{lot.service}, {_ago(found.last_error_at, now)}: {found.last_error}"))
+
+
+def _health(found: Circuit, now: datetime) -> str:
+    """Return a circuit in words: since when, and when the next probe goes out."""
+    if found.state is CircuitState.CLOSED:
+        return f"closed, {count(found.failures, 'failure')}" if found.failures else "closed"
+    since = f" for {span((now - found.opened_at).total_seconds())}" if found.opened_at else ""
+    if found.state is CircuitState.HALF_OPEN:
+        return f"half-open{since}, probing"
+    wait_s = (found.probe_at - now).total_seconds() if found.probe_at else 0
+    return f"open{since}, next probe " + (f"in {span(wait_s)}" if wait_s > 0 else "is due")
+
+
+def _ago(moment: datetime | None, now: datetime) -> str | None:
+    return None if moment is None else f"{span((now - moment).total_seconds())} ago"
+
+
+def _as_view(found: Overview) -> views.View:
+    cursor = found.cursor
+    return {
+        "well": is_well(found),
+        "summary": verdict(found),
+        "site": found.site,
+        "ready": True,
+        "at": found.at,
+        "processes": [views.process(process) for process in found.processes],
+        "cursor": views.cursor(cursor) if cursor else None,
+        "gaps": {
+            "open": found.gaps_open,
+            "open_ids": found.ids_open,
+            "given_up_ids": found.ids_given_up,
+        },
+        "services": [views.lot(lot) for lot in found.lots],
+        "held": [{"rule": rule, "reason": what, "count": n} for rule, what, n in found.held],
+        "dead_letters": {
+            "total": sum(n for _, _, n in found.letters),
+            "by_reason": [
+                {"service": service, "reason": reason, "count": n} for service, reason, n in found.letters
+            ],
+        },
+    }

@@ -1,0 +1,148 @@
+"""Rows of the tables become what scripts read: stable keys, no text inside text."""
+
+import json
+from typing import Any
+
+import sqlalchemy
+
+from sidecar.model import Circuit, CircuitState, Cursor
+from sidecar.store.overview import Lot, Obstacle, Process
+
+View = dict[str, Any]
+_Row = sqlalchemy.Row[Any]
+
+HEALTH = {CircuitState.CLOSED: "closed", CircuitState.OPEN: "open", CircuitState.HALF_OPEN: "half-open"}
+
+
+def delivery(row: _Row, obstacle: Obstacle | None) -> View:
+    """Return a delivery of the queue, without its payload."""
+    parked = obstacle if row.state == "pending" else None
+    return {
+        "id": row.id,
+        "delivery_id": row.delivery_id,
+        "service": row.service,
+        "rule": row.rule,
+        "rule_version": row.rule_version,
+        "event": row.event,
+        "log_id": row.log_id,
+        "state": row.state,
+        "parked": parked,
+        "attempts": row.attempts,
+        "due_at": row.due_at if row.state == "pending" else None,
+        "last_status": row.last_status,
+        "last_error": row.last_error,
+        "event_at": row.event_at,
+        "created_at": row.created_at,
+        "settled_at": row.settled_at,
+        "leased_by": row.leased_by,
+        "leased_until": row.leased_until,
+    }
+
+
+def letter(row: _Row, number: int | None) -> View:
+    """Return a dead letter, without what is long; `id` is its delivery's number in the queue."""
+    return {
+        "id": number,
+        "delivery_id": row.delivery_id,
+        "service": row.service,
+        "rule": row.rule,
+        "event": row.event,
+        "log_id": row.log_id,
+        "reason": row.reason,
+        "status": row.status,
+        "attempts": row.attempts,
+        "error": row.error,
+        "created_at": row.created_at,
+    }
+
+
+def request(row: _Row) -> View:
+    """Return what a delivery or dead letter sends."""
+    return {
+        "method": row.method,
+        "endpoint": row.endpoint,
+        "headers": json.loads(row.headers) if row.headers else {},
+        "content_type": row.content_type,
+        "payload": row.payload,
+    }
+
+
+def attempt(row: _Row) -> View:
+    """Return one attempt, without the answer's text."""
+    return {
+        "id": row.id,
+        "delivery_id": row.delivery_id,
+        "service": row.service,
+        "rule": row.rule,
+        "method": row.method,
+        "endpoint": row.endpoint,
+        "attempt": row.attempt,
+        "outcome": row.outcome,
+        "status": row.status,
+        "latency_ms": row.latency_ms,
+        "error": row.error,
+        "replica": row.replica,
+        "created_at": row.created_at,
+    }
+
+
+def circuit(found: Circuit) -> View:
+    """Return the health of a service."""
+    return {
+        "service": found.service,
+        "state": found.state,
+        "failures": found.failures,
+        "opened_at": found.opened_at,
+        "probe_at": found.probe_at,
+        "last_error": found.last_error,
+        "last_error_at": found.last_error_at,
+    }
+
+
+def process(found: Process) -> View:
+    """Return one process that works on this store."""
+    return {
+        "name": found.name,
+        "role": found.role,
+        "host": found.host,
+        "pid": found.pid,
+        "version": found.version,
+        "started_at": found.started_at,
+        "seen_at": found.seen_at,
+        "tail_at": found.tail_at,
+        "dispatch_at": found.dispatch_at,
+        "ailment": found.ailment,
+    }
+
+
+def lot(found: Lot) -> View:
+    """Return what is owed to one service."""
+    return {
+        "service": found.service,
+        "circuit": circuit(found.circuit),
+        "obstacle": found.obstacle,
+        "pending": found.pending,
+        "parked": found.parked,
+        "sending": found.sending,
+        "dead": found.dead,
+        "oldest": found.oldest,
+    }
+
+
+def health(found: Circuit) -> str:
+    """Return the state of a circuit in one word."""
+    return HEALTH[found.state]
+
+
+def cursor(found: Cursor) -> View:
+    """Return how far the log is read; `behind` counts ids up to the newest row that the tail saw."""
+    return {
+        "site": found.site,
+        "position": found.position,
+        "head": found.head,
+        "behind": max((found.head or found.position) - found.position, 0),
+        "leased_by": found.leased_by,
+        "leased_until": found.leased_until,
+        "caught_up_at": found.caught_up_at,
+        "problem": found.problem,
+    }

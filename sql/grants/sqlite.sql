@@ -1,0 +1,2 @@
+-- SQLite knows no accounts: who may read or write the file and its folder may do everything with it.
+-- Let the file belong to the account that runs the sidecar, and nobody else: chmod 600 store.sqlite.

@@ -1,0 +1,186 @@
+BEGIN;
+
+CREATE TABLE mih_version (
+    version_num VARCHAR(32) NOT NULL, 
+    CONSTRAINT mih_version_pkc PRIMARY KEY (version_num)
+);
+
+-- Running upgrade  -> 0001
+
+CREATE TABLE mih_circuits (
+    service VARCHAR(100) NOT NULL, 
+    state VARCHAR(20) NOT NULL, 
+    failures INTEGER NOT NULL, 
+    opened_at TIMESTAMP WITH TIME ZONE, 
+    probe_at TIMESTAMP WITH TIME ZONE, 
+    last_error TEXT, 
+    last_error_at TIMESTAMP WITH TIME ZONE, 
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    PRIMARY KEY (service)
+);
+
+CREATE TABLE mih_counts (
+    hour TIMESTAMP WITH TIME ZONE NOT NULL, 
+    rule VARCHAR(100) NOT NULL, 
+    what VARCHAR(20) NOT NULL, 
+    n BIGINT NOT NULL, 
+    PRIMARY KEY (hour, rule, what)
+);
+
+CREATE TABLE mih_cursors (
+    site VARCHAR(100) NOT NULL, 
+    position BIGINT NOT NULL, 
+    head BIGINT, 
+    fence BIGINT NOT NULL, 
+    leased_by VARCHAR(100), 
+    leased_until TIMESTAMP WITH TIME ZONE, 
+    caught_up_at TIMESTAMP WITH TIME ZONE, 
+    problem TEXT, 
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    PRIMARY KEY (site)
+);
+
+CREATE TABLE mih_dlq (
+    id BIGSERIAL NOT NULL, 
+    delivery_id VARCHAR(36) NOT NULL, 
+    rule VARCHAR(100), 
+    service VARCHAR(100) NOT NULL, 
+    event VARCHAR(255), 
+    log_id BIGINT, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    headers TEXT, 
+    payload TEXT, 
+    content_type VARCHAR(100), 
+    event_row TEXT, 
+    reason VARCHAR(20) NOT NULL, 
+    error TEXT NOT NULL, 
+    status INTEGER, 
+    response TEXT, 
+    attempts INTEGER NOT NULL, 
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    PRIMARY KEY (id), 
+    UNIQUE (delivery_id)
+);
+
+CREATE INDEX mih_dlq_rule ON mih_dlq (rule, created_at);
+
+CREATE INDEX mih_dlq_service ON mih_dlq (service, created_at);
+
+CREATE TABLE mih_gaps (
+    id BIGSERIAL NOT NULL, 
+    site VARCHAR(100) NOT NULL, 
+    first_id BIGINT NOT NULL, 
+    last_id BIGINT NOT NULL, 
+    state VARCHAR(20) NOT NULL, 
+    seen_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    closed_at TIMESTAMP WITH TIME ZONE, 
+    reason TEXT, 
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX mih_gaps_state ON mih_gaps (site, state, first_id);
+
+CREATE TABLE mih_log (
+    id BIGSERIAL NOT NULL, 
+    delivery_id VARCHAR(36) NOT NULL, 
+    rule VARCHAR(100), 
+    service VARCHAR(100) NOT NULL, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    attempt INTEGER NOT NULL, 
+    outcome VARCHAR(20) NOT NULL, 
+    status INTEGER, 
+    latency_ms FLOAT NOT NULL, 
+    error TEXT, 
+    response TEXT, 
+    replica VARCHAR(100) NOT NULL, 
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX mih_log_created ON mih_log (created_at);
+
+CREATE INDEX mih_log_delivery ON mih_log (delivery_id);
+
+CREATE INDEX mih_log_service ON mih_log (service, created_at);
+
+CREATE TABLE mih_queue (
+    id BIGSERIAL NOT NULL, 
+    delivery_id VARCHAR(36) NOT NULL, 
+    rule VARCHAR(100), 
+    rule_version VARCHAR(20), 
+    service VARCHAR(100) NOT NULL, 
+    event VARCHAR(255), 
+    log_id BIGINT, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    headers TEXT, 
+    payload TEXT, 
+    content_type VARCHAR(100), 
+    state VARCHAR(20) NOT NULL, 
+    attempts INTEGER NOT NULL, 
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    leased_by VARCHAR(100), 
+    leased_until TIMESTAMP WITH TIME ZONE, 
+    last_status INTEGER, 
+    last_error TEXT, 
+    event_at TIMESTAMP WITH TIME ZONE, 
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    settled_at TIMESTAMP WITH TIME ZONE, 
+    PRIMARY KEY (id), 
+    UNIQUE (delivery_id)
+);
+
+CREATE INDEX mih_queue_due ON mih_queue (service, state, due_at, id);
+
+CREATE INDEX mih_queue_lease ON mih_queue (state, leased_until);
+
+CREATE INDEX mih_queue_rule ON mih_queue (rule, log_id);
+
+CREATE INDEX mih_queue_settled ON mih_queue (state, settled_at);
+
+CREATE TABLE mih_replicas (
+    name VARCHAR(100) NOT NULL, 
+    role VARCHAR(20) NOT NULL, 
+    host VARCHAR(100) NOT NULL, 
+    pid INTEGER NOT NULL, 
+    version VARCHAR(20) NOT NULL, 
+    started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    seen_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    tail_at TIMESTAMP WITH TIME ZONE, 
+    dispatch_at TIMESTAMP WITH TIME ZONE, 
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE mih_rules (
+    name VARCHAR(100) NOT NULL, 
+    event TEXT NOT NULL, 
+    service VARCHAR(100) NOT NULL, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    enabled BOOLEAN NOT NULL, 
+    version VARCHAR(20) NOT NULL, 
+    definition TEXT NOT NULL, 
+    source VARCHAR(20) NOT NULL, 
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE mih_services (
+    name VARCHAR(100) NOT NULL, 
+    type VARCHAR(20) NOT NULL, 
+    base_url TEXT NOT NULL, 
+    auth VARCHAR(20) NOT NULL, 
+    settings TEXT NOT NULL, 
+    source VARCHAR(20) NOT NULL, 
+    enabled BOOLEAN NOT NULL, 
+    paused BOOLEAN NOT NULL, 
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    PRIMARY KEY (name)
+);
+
+INSERT INTO mih_version (version_num) VALUES ('0001') RETURNING mih_version.version_num;
+
+COMMIT;
+

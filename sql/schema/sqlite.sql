@@ -1,0 +1,182 @@
+CREATE TABLE mih_version (
+    version_num VARCHAR(32) NOT NULL, 
+    CONSTRAINT mih_version_pkc PRIMARY KEY (version_num)
+);
+
+-- Running upgrade  -> 0001
+
+CREATE TABLE mih_circuits (
+    service VARCHAR(100) NOT NULL, 
+    state VARCHAR(20) NOT NULL, 
+    failures INTEGER NOT NULL, 
+    opened_at DATETIME, 
+    probe_at DATETIME, 
+    last_error TEXT, 
+    last_error_at DATETIME, 
+    updated_at DATETIME NOT NULL, 
+    PRIMARY KEY (service)
+);
+
+CREATE TABLE mih_counts (
+    hour DATETIME NOT NULL, 
+    rule VARCHAR(100) NOT NULL, 
+    what VARCHAR(20) NOT NULL, 
+    n INTEGER NOT NULL, 
+    PRIMARY KEY (hour, rule, what)
+);
+
+CREATE TABLE mih_cursors (
+    site VARCHAR(100) NOT NULL, 
+    position INTEGER NOT NULL, 
+    head INTEGER, 
+    fence INTEGER NOT NULL, 
+    leased_by VARCHAR(100), 
+    leased_until DATETIME, 
+    caught_up_at DATETIME, 
+    problem TEXT, 
+    updated_at DATETIME NOT NULL, 
+    PRIMARY KEY (site)
+);
+
+CREATE TABLE mih_dlq (
+    id INTEGER NOT NULL, 
+    delivery_id VARCHAR(36) NOT NULL, 
+    rule VARCHAR(100), 
+    service VARCHAR(100) NOT NULL, 
+    event VARCHAR(255), 
+    log_id INTEGER, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    headers TEXT, 
+    payload TEXT, 
+    content_type VARCHAR(100), 
+    event_row TEXT, 
+    reason VARCHAR(20) NOT NULL, 
+    error TEXT NOT NULL, 
+    status INTEGER, 
+    response TEXT, 
+    attempts INTEGER NOT NULL, 
+    created_at DATETIME NOT NULL, 
+    PRIMARY KEY (id), 
+    UNIQUE (delivery_id)
+);
+
+CREATE INDEX mih_dlq_rule ON mih_dlq (rule, created_at);
+
+CREATE INDEX mih_dlq_service ON mih_dlq (service, created_at);
+
+CREATE TABLE mih_gaps (
+    id INTEGER NOT NULL, 
+    site VARCHAR(100) NOT NULL, 
+    first_id INTEGER NOT NULL, 
+    last_id INTEGER NOT NULL, 
+    state VARCHAR(20) NOT NULL, 
+    seen_at DATETIME NOT NULL, 
+    closed_at DATETIME, 
+    reason TEXT, 
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX mih_gaps_state ON mih_gaps (site, state, first_id);
+
+CREATE TABLE mih_log (
+    id INTEGER NOT NULL, 
+    delivery_id VARCHAR(36) NOT NULL, 
+    rule VARCHAR(100), 
+    service VARCHAR(100) NOT NULL, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    attempt INTEGER NOT NULL, 
+    outcome VARCHAR(20) NOT NULL, 
+    status INTEGER, 
+    latency_ms FLOAT NOT NULL, 
+    error TEXT, 
+    response TEXT, 
+    replica VARCHAR(100) NOT NULL, 
+    created_at DATETIME NOT NULL, 
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX mih_log_created ON mih_log (created_at);
+
+CREATE INDEX mih_log_delivery ON mih_log (delivery_id);
+
+CREATE INDEX mih_log_service ON mih_log (service, created_at);
+
+CREATE TABLE mih_queue (
+    id INTEGER NOT NULL, 
+    delivery_id VARCHAR(36) NOT NULL, 
+    rule VARCHAR(100), 
+    rule_version VARCHAR(20), 
+    service VARCHAR(100) NOT NULL, 
+    event VARCHAR(255), 
+    log_id INTEGER, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    headers TEXT, 
+    payload TEXT, 
+    content_type VARCHAR(100), 
+    state VARCHAR(20) NOT NULL, 
+    attempts INTEGER NOT NULL, 
+    due_at DATETIME NOT NULL, 
+    leased_by VARCHAR(100), 
+    leased_until DATETIME, 
+    last_status INTEGER, 
+    last_error TEXT, 
+    event_at DATETIME, 
+    created_at DATETIME NOT NULL, 
+    settled_at DATETIME, 
+    PRIMARY KEY (id), 
+    UNIQUE (delivery_id)
+);
+
+CREATE INDEX mih_queue_due ON mih_queue (service, state, due_at, id);
+
+CREATE INDEX mih_queue_lease ON mih_queue (state, leased_until);
+
+CREATE INDEX mih_queue_rule ON mih_queue (rule, log_id);
+
+CREATE INDEX mih_queue_settled ON mih_queue (state, settled_at);
+
+CREATE TABLE mih_replicas (
+    name VARCHAR(100) NOT NULL, 
+    role VARCHAR(20) NOT NULL, 
+    host VARCHAR(100) NOT NULL, 
+    pid INTEGER NOT NULL, 
+    version VARCHAR(20) NOT NULL, 
+    started_at DATETIME NOT NULL, 
+    seen_at DATETIME NOT NULL, 
+    tail_at DATETIME, 
+    dispatch_at DATETIME, 
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE mih_rules (
+    name VARCHAR(100) NOT NULL, 
+    event TEXT NOT NULL, 
+    service VARCHAR(100) NOT NULL, 
+    method VARCHAR(20) NOT NULL, 
+    endpoint TEXT NOT NULL, 
+    enabled BOOLEAN NOT NULL, 
+    version VARCHAR(20) NOT NULL, 
+    definition TEXT NOT NULL, 
+    source VARCHAR(20) NOT NULL, 
+    updated_at DATETIME NOT NULL, 
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE mih_services (
+    name VARCHAR(100) NOT NULL, 
+    type VARCHAR(20) NOT NULL, 
+    base_url TEXT NOT NULL, 
+    auth VARCHAR(20) NOT NULL, 
+    settings TEXT NOT NULL, 
+    source VARCHAR(20) NOT NULL, 
+    enabled BOOLEAN NOT NULL, 
+    paused BOOLEAN NOT NULL, 
+    updated_at DATETIME NOT NULL, 
+    PRIMARY KEY (name)
+);
+
+INSERT INTO mih_version (version_num) VALUES ('0001') RETURNING version_num;
+

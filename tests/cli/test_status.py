@@ -1,0 +1,135 @@
+"""One page says how things stand, and its first sentence whether all is well."""
+
+from collections import Counter
+
+import pytest
+
+from sidecar.store import counts, gaps
+from tests.cli.conftest import Mih
+from tests.cli.seeds import Seeds
+
+
+def test_all_is_well(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica()
+    seeds.cursor(500, head=500)
+    seeds.delivered(1)
+    seeds.delivery(2)
+
+    said = mih("status")
+
+    assert said.code == 0
+    assert said.out.splitlines()[0] == (
+        "All is well: the log is read to its end, 1 delivery on the way, none dead."
+    )
+
+
+def test_a_service_that_is_down_comes_first(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica()
+    seeds.delivery(1)
+    seeds.delivery(2)
+    seeds.open_circuit("crm")
+    seeds.clock.advance(18 * 60)
+    seeds.beat(0)
+
+    said = mih("status")
+
+    assert said.out.splitlines()[0] == "crm is down since 08:00 UTC, 2 deliveries parked, oldest 18 min."
+    assert "open for 18 min, next probe is due" in said.out
+    assert "crm, 18 min ago: HTTP 503" in said.out
+
+
+def test_json_has_everything_under_stable_keys(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica()
+    seeds.cursor(480, head=500)
+    seeds.unrendered(1)
+    seeds.delivery(2, service="old")
+    with seeds.store.write() as conn:
+        counts.add(conn, Counter({("new-user", "when"): 3, ("new-user", "queued"): 9}), now=seeds.clock.now())
+        gaps.remember(conn, "campus", [(5, 7), (9, 9)], seen_at=seeds.clock.now())
+
+    found = mih("status", "--json").json
+
+    assert (found["well"], found["ready"], found["at"]) == (False, True, "2026-03-02T08:00:00Z")
+    assert found["summary"] == "old is gone from the configuration, 1 delivery parked, oldest 0 s."
+    assert [(one["pid"], one["role"], one["ailment"]) for one in found["processes"]] == [(7, "all", None)]
+    assert (found["cursor"]["position"], found["cursor"]["behind"]) == (480, 20)
+    assert found["gaps"] == {"open": 2, "open_ids": 4, "given_up_ids": 0}
+    assert [(one["service"], one["pending"], one["parked"], one["dead"]) for one in found["services"]] == [
+        ("crm", 0, 0, 1),
+        ("erp", 0, 0, 0),
+        ("old", 1, 1, 0),
+    ]
+    assert found["held"] == [{"rule": "new-user", "reason": "when", "count": 3}]
+    assert found["dead_letters"] == {
+        "total": 1,
+        "by_reason": [{"service": "crm", "reason": "render", "count": 1}],
+    }
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_dead_letters_alone_are_no_breakdown(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica()
+    seeds.rejected(1)
+
+    said = mih("status")
+
+    assert said.out.startswith("All runs, but 1 dead letter waits for you: `mih dlq list`.\n")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_standing_tail_a_silent_process_and_a_missing_role_are_told(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica(role="tail")
+    seeds.replica(role="dispatch", pid=8)
+    seeds.cursor(500, head=10, problem="the log was emptied.")
+    seeds.clock.advance(45)
+    seeds.beat(0)
+
+    said = mih("status")
+
+    assert said.out.splitlines()[0] == (
+        "Process 8 on box is ill: it was last seen 45 s ago. No process sends: start `mih run --role dispatch`. "
+        "The tail stands still: the log was emptied."
+    )
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_status_works_before_there_are_tables(mih: Mih) -> None:
+    said, as_json = mih("status"), mih("status", "--json")
+
+    assert said.code == 0
+    assert said.out.startswith("The sidecar has no tables in sqlite://")
+    assert said.out.endswith("yet: run `mih migrate`.\n")
+    assert (as_json.json["ready"], as_json.json["well"]) == (False, False)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_other_commands_name_the_way_to_the_tables(mih: Mih) -> None:
+    said = [mih(*args) for args in (("queue", "list"), ("dlq", "list"), ("circuits", "list"))]
+
+    assert [one.code for one in said] == [5, 5, 5]
+    assert all("run `mih migrate`" in one.err for one in said)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_store_that_is_away_is_a_sentence(mih: Mih) -> None:
+    mih.write("mysql+pymysql://mih:hunter2-hunter2@127.0.0.1:1/mih")
+
+    said = mih("status")
+
+    assert said.code == 4
+    assert "cannot be reached" in said.err
+    assert "hunter2" not in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("command", [("status",), ("queue", "list"), ("services", "list"), ("dlq", "list")])
+def test_every_plain_line_of_the_page_is_readable(mih: Mih, seeds: Seeds, command: tuple[str, ...]) -> None:
+    seeds.replica()
+    seeds.open_circuit("crm")
+    seeds.rejected(1, service="erp")
+    seeds.delivery(2)
+
+    said = mih(*command)
+
+    assert max(map(len, said.out.splitlines())) <= 110

@@ -1,0 +1,1 @@
+"""One contract, and every transport has to keep it."""
