@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sidecar.bridge.render import BrokenRule, Template, compile_rule
 from sidecar.errors import ConfigError
@@ -30,7 +30,7 @@ class CompiledRule:
         that a restored course's old rows are held back but not what piled up while the sidecar was off.
         """
         limit = self.rule.max_event_age
-        if limit is not None and event.timecreated < (newest - timedelta(seconds=limit)).timestamp():
+        if limit is not None and event.timecreated < newest.timestamp() - limit:
             return Held.TOO_OLD
         for column, wanted in self.rule.where.items():
             value = getattr(event, column)

@@ -18,7 +18,7 @@ from sidecar.cli.output import count, json_option, limit_option, yes_option
 from sidecar.errors import ExitCode
 from sidecar.store import deliveries
 
-_COLUMNS = ("id", "created_at", "service", "rule", "reason", "status", "attempts", "error")
+_COLUMNS = ("id", "created_at", "service", "rule", "reason", "status", "error")
 _MOST_LEFT_SHOWN = 20
 _FATES = {
     Fate.REPLAYED: "replayed: due now",

@@ -12,7 +12,7 @@ from sidecar.cli.output import json_option, limit_option
 from sidecar.errors import NotFound
 from sidecar.store import log as table
 
-_COLUMNS = ("id", "created_at", "service", "rule", "attempt", "outcome", "status", "latency_ms", "error")
+_COLUMNS = ("id", "created_at", "service", "try", "outcome", "status", "ms", "error")
 
 
 @click.group()
@@ -37,7 +37,8 @@ def list_attempts(
         if not found:
             known_filter(conn, at.settings, service=service, rule=rule)
     rows = [views.attempt(row) for row in found]
-    output.show_rows(rows, _COLUMNS, as_json=as_json, empty="No try matches.")
+    shown = [{**row, "try": row["attempt"], "ms": row["latency_ms"]} for row in rows]
+    output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No try matches.")
 
 
 @log.command("show")

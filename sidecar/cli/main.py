@@ -3,55 +3,56 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar import __version__
-from sidecar.cli.check import check
-from sidecar.cli.circuits import circuits
-from sidecar.cli.cursor import cursor
-from sidecar.cli.demo import demo
-from sidecar.cli.dlq import dlq
-from sidecar.cli.gaps import gaps
-from sidecar.cli.health import health
-from sidecar.cli.init import init
-from sidecar.cli.log import log
-from sidecar.cli.migrate import migrate
-from sidecar.cli.queue import queue
-from sidecar.cli.rules import rules
-from sidecar.cli.run import run
-from sidecar.cli.services import services
-from sidecar.cli.status import status
 from sidecar.clock import Clock
 from sidecar.errors import ExitCode, HubError
 from sidecar.store.faults import explain
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+COMMANDS = (
+    "check",
+    "circuits",
+    "cursor",
+    "demo",
+    "dlq",
+    "gaps",
+    "health",
+    "init",
+    "log",
+    "migrate",
+    "queue",
+    "rules",
+    "run",
+    "services",
+    "status",
+)
+
+
+class OnDemand(click.Group):
+    """Imports a command when it is used: starting one must not cost the libraries of all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command by its name; it stands in the module of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"sidecar.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=OnDemand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mih")
 def cli() -> None:
     """Moodle Integration Hub: turns Moodle's log into reliable calls to other systems."""
-
-
-for command in (
-    check,
-    circuits,
-    cursor,
-    demo,
-    dlq,
-    gaps,
-    health,
-    init,
-    log,
-    migrate,
-    queue,
-    rules,
-    run,
-    services,
-    status,
-):
-    cli.add_command(command)
 
 
 def main(args: Sequence[str] | None = None, clock: Clock | None = None) -> None:

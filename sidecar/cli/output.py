@@ -4,10 +4,9 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from sidecar.errors import HubError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _LONGEST_CELL = 160
+_UNBROKEN = 14
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 json_option: Callable[[_F], _F] = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
@@ -60,15 +60,16 @@ def show_json(value: object) -> None:
 def table(rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Print a table that fits the terminal; without one, plain lines that stay in one piece each."""
     titles = [_title(column) for column in columns]
-    cells = [[_cell(row[column]) for column in columns] for row in rows]
-    right = [all(isinstance(row[column], int | float | None) for row in rows) for column in columns]
+    right = [_is_figures([row[column] for row in rows]) for column in columns]
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
-        _plain(titles, cells, right)
+        _plain(titles, [[_cell(words(row[column])) for column in columns] for row in rows], right)
         return
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title, is_right in zip(titles, right, strict=True):
-        grid.add_column(title, justify="right" if is_right else "left", overflow="fold")
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    cells = [[_cell(_brief(row[column])) for column in columns] for row in rows]
+    for title, is_right, column in zip(titles, right, zip(*cells, strict=True), strict=True):
+        side: Literal["left", "right"] = "right" if is_right else "left"
+        grid.add_column(title, justify=side, overflow="fold", no_wrap=max(map(len, column)) <= _UNBROKEN)
     for line in cells:
         grid.add_row(*map(Text, line))
     console.print(grid)
@@ -131,8 +132,18 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
-def _cell(value: object) -> str:
-    line = printable(" ".join(words(value).split()))
+def _is_figures(column: Sequence[object]) -> bool:
+    known = [value for value in column if value is not None]
+    return bool(known) and all(isinstance(value, int | float) for value in known)
+
+
+def _brief(value: object) -> str:
+    """Return a value for a narrow table: a moment without its year."""
+    return f"{value.astimezone(UTC):%m-%d %H:%M:%S}" if isinstance(value, datetime) else words(value)
+
+
+def _cell(text: str) -> str:
+    line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST_CELL else line[: _LONGEST_CELL - 1] + "…"
 
 
@@ -147,7 +158,7 @@ def _plain(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequenc
 
 
 def _title(key: str) -> str:
-    return key.replace("_", " ")
+    return key.removesuffix("_at").replace("_", " ")
 
 
 def _as_json(value: object) -> object:

@@ -17,7 +17,7 @@ from sidecar.store import deliveries, dlq, log
 from sidecar.store import queue as table
 from sidecar.store.overview import obstacles
 
-_COLUMNS = ("id", "service", "rule", "state", "attempts", "due_at", "last_error")
+_COLUMNS = ("id", "service", "rule", "state", "tries", "due_at", "last_error")
 _STATES = [str(state) for state in DeliveryState]
 
 
@@ -44,7 +44,7 @@ def list_deliveries(
             known_filter(conn, at.settings, service=service, rule=rule)
         waiting = obstacles(conn, at.settings.services, {row.service: None for row in found})
     rows = [views.delivery(row, waiting.get(row.service)) for row in found]
-    shown = [{**row, "state": _state(row)} for row in rows]
+    shown = [{**row, "state": _state(row), "tries": row["attempts"]} for row in rows]
     output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No delivery matches.")
 
 

@@ -15,7 +15,7 @@ from sidecar.store import overview
 from sidecar.store import services as table
 from sidecar.store.overview import Lot
 
-_COLUMNS = ("name", "type", "base_url", "auth", "circuit", "pending", "dead", "parked because")
+_COLUMNS = ("name", "type", "base_url", "circuit", "pending", "dead", "in the way")
 
 
 @click.group()
@@ -30,7 +30,7 @@ def list_services(config: Path, as_json: bool) -> None:
     """List all services of the configuration, and those that are gone from it but still owed something."""
     with desk(config) as at, at.store.read() as conn:
         rows = [_view(lot, at) for lot in overview.lots(conn, at.settings.services)]
-    shown = [{**row, "circuit": row["health"], "parked because": row["obstacle"]} for row in rows]
+    shown = [{**row, "circuit": row["health"], "in the way": row["obstacle"]} for row in rows]
     output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No service is configured.")
 
 

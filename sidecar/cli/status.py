@@ -11,7 +11,7 @@ from sidecar.cli.options import config_option
 from sidecar.cli.output import count, json_option, span, words
 from sidecar.cli.verdict import is_well, verdict
 from sidecar.model import Circuit, CircuitState, Cursor
-from sidecar.store.overview import Lot, Overview, look
+from sidecar.store.overview import Lot, Overview, Process, look
 
 _KINDS = {"where": "its where did not hold", "when": "its condition was false", "too_old": "too old"}
 
@@ -69,11 +69,17 @@ def _print_processes(found: Overview) -> None:
             "seen": _ago(process.seen_at, found.at),
             "tail round": _ago(process.tail_at, found.at),
             "dispatch round": _ago(process.dispatch_at, found.at),
-            "state": "ill" if process.ailment else "well",
+            "state": _condition(process),
         }
         for process in found.processes
     ]
     output.show_rows(rows, list(rows[0]) if rows else (), as_json=False, empty="none is running")
+
+
+def _condition(process: Process) -> str:
+    if not process.alive:
+        return "silent"
+    return "ill" if process.ailment else "well"
 
 
 def _print_log(found: Overview) -> None:
@@ -102,7 +108,7 @@ def _print_services(found: Overview) -> None:
             "service": lot.service,
             "circuit": _health(lot.circuit, found.at),
             "pending": lot.pending,
-            "parked because": lot.obstacle if lot.parked else None,
+            "in the way": lot.obstacle,
             "sending": lot.sending,
             "oldest": _ago(lot.oldest, found.at),
             "dead": lot.dead,

@@ -33,8 +33,9 @@ def _of_processes(found: Overview) -> Iterator[str]:
     if not found.processes:
         yield "no process is running: start `mih run`"
         return
+    covered = "all" in well or {"tail", "dispatch"} <= set(well)
     for process in found.processes:
-        if process.ailment:
+        if process.ailment and (process.alive or not covered):
             yield f"process {process.pid} on {process.host} is ill: {process.ailment}"
     for role, verb in (("tail", "reads the log"), ("dispatch", "sends")):
         if well and not {role, "all"} & set(well):

@@ -1,7 +1,7 @@
 """Moodle and its log: which release, whether it is being written, and whether the tail can keep up."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -200,7 +200,7 @@ def _cleanup(conn: Connection, case: Case, position: int, days: int | None) -> F
         )
         return
     row = case.log.row(conn, unread) if unread is not None and days else None
-    age = (case.clock.now() - datetime.fromtimestamp(row.timecreated, UTC)).total_seconds() if row else 0
+    age = case.clock.now().timestamp() - row.timecreated if row else 0
     if days and age > days * 86_400 / 2:
         yield warning(
             "loglifetime",

@@ -24,6 +24,8 @@ from sidecar.store.faults import explain
 _IDS_LOOKED_AT = 200_000
 _ROWS_TRIED = 20
 _SHOWN = 100
+# The last second that a datetime can be: broken rows have stranger ones.
+_LATEST = 253_402_300_799
 
 
 @cache
@@ -104,9 +106,10 @@ def _try(conn: Connection, case: Case, compiled: CompiledRule, seen: frozenset[s
     if not events:
         return _Trial([], Harvest())
     # Counted back from the oldest of them, none is too old: an old row is as good for a trial.
-    oldest = datetime.fromtimestamp(min(event.timecreated for event in events), UTC)
+    oldest = min(event.timecreated for event in events)
+    newest = datetime.fromtimestamp(min(max(oldest, 0), _LATEST), UTC)
     harvester = Harvester(case.settings, RuleBook([compiled]))
-    return _Trial(events, harvester.gather(conn, events, newest=oldest, now=case.clock.now()))
+    return _Trial(events, harvester.gather(conn, events, newest=newest, now=case.clock.now()))
 
 
 def _delivered(case: Case, compiled: CompiledRule, trial: _Trial) -> Finding:
@@ -130,11 +133,7 @@ def _request(case: Case, delivery: Delivery) -> str:
 
 def _unmatched(compiled: CompiledRule, trial: _Trial) -> str:
     tally = trial.harvest.tally
-    reasons = [
-        f"{count} by `{held}`"
-        for held in (Held.WHERE, Held.WHEN)
-        if (count := tally[compiled.rule.name, held])
-    ]
+    reasons = [f"{count} by `{held}`" for held in Held if (count := tally[compiled.rule.name, held])]
     return (
         f"none of the newest {len(trial.events)} rows of its events matches: held back {', '.join(reasons)}"
     )

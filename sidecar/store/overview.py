@@ -20,15 +20,18 @@ _HELD_SINCE = timedelta(hours=24)
 class Obstacle(StrEnum):
     """Why pending deliveries of a service are parked."""
 
-    GONE = "gone from the configuration"
-    OFF = "switched off in the configuration"
+    GONE = "not configured"
+    OFF = "switched off"
     PAUSED = "paused"
-    CIRCUIT = "its circuit is open"
+    CIRCUIT = "circuit open"
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One signed-in process; `ailment` says in words what is wrong with it, None when nothing is."""
+    """One signed-in process; `ailment` says in words what is wrong with it, None when nothing is.
+
+    Not `alive`: it has fallen silent. It stays listed for a day, whoever has taken its work over.
+    """
 
     name: str
     role: str
@@ -39,6 +42,7 @@ class Process:
     seen_at: datetime
     tail_at: datetime | None
     dispatch_at: datetime | None
+    alive: bool
     ailment: str | None
 
 
@@ -138,7 +142,8 @@ def _lot(row: Row[Any] | None, circuit: Circuit, obstacle: Obstacle | None) -> L
 
 def _process(row: Row[Any], settings: Settings, now: datetime) -> Process:
     known = {name: value for name, value in row._mapping.items() if name in Process.__dataclass_fields__}
-    return Process(**known, ailment=_ailment(row, settings, now))
+    alive = (now - row.seen_at).total_seconds() <= _SEEN_WITHIN_S
+    return Process(**known, alive=alive, ailment=_ailment(row, settings, now))
 
 
 def _ailment(row: Row[Any], settings: Settings, now: datetime) -> str | None:

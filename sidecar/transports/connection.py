@@ -97,7 +97,7 @@ class OneConnection(httpx.BaseTransport):
         if connection is None or not self._was_reused:
             self.close()
             connection = self._connection = httpcore.HTTPConnection(
-                origin, ssl_context=_tls(), network_backend=self._backend
+                origin, ssl_context=tls_context(), network_backend=self._backend
             )
         return connection
 
@@ -204,7 +204,7 @@ def _look_up(host: str, port: int, answer: "SimpleQueue[list[str] | Exception]")
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Trust what this system trusts, and the public authorities where it has none of its own."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -36,7 +37,7 @@ def three_in_flight(post: Post) -> Dispatcher:
     return dispatcher
 
 
-def one_in_flight_three_waiting(post: Post, **settings: float) -> Dispatcher:
+def one_in_flight_three_waiting(post: Post, **settings: Any) -> Dispatcher:
     """The lane has learned that it is fast, and so has claimed ahead; now its one sender hangs."""
     post.service("crm", max_concurrency=1)
     post.queue(6)

@@ -97,7 +97,7 @@ def test_a_letter_that_was_sent_gets_todays_payload_and_keeps_its_id(mih: Mih, s
     ids=["condition", "template", "off", "gone", "row", "another-event"],
 )
 def test_what_cannot_be_rendered_stays_and_says_why(
-    mih: Mih, seeds: Seeds, rule: str, log_id: int, why: str, detail: str
+    *, mih: Mih, seeds: Seeds, rule: str, log_id: int, why: str, detail: str
 ) -> None:
     made = seeds.unrendered(log_id, rule=rule)
 

@@ -10,14 +10,15 @@ from sidecar.cli import output
 
 
 def test_plain_lines_stay_in_one_piece_and_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"name": "crm", "due_at": None, "n": 12}, {"name": "日本", "due_at": "x" * 90, "n": 3}]
+    rows: list[dict[str, object]] = [{"name": "crm", "last_error": None, "n": 12}]
+    rows.append({"name": "日本", "last_error": "x" * 90, "n": 3})
 
-    output.show_rows(rows, ("name", "due_at", "n"), as_json=False, empty="none")
+    output.show_rows(rows, ("name", "last_error", "n"), as_json=False, empty="none")
 
     assert capsys.readouterr().out.splitlines() == [
-        "name  due at" + " " * 85 + "n",
-        "crm   -" + " " * 89 + "  12",
-        "日本  " + "x" * 90 + "   3",
+        f"name  {'last error':<90}   n",
+        f"crm   {'-':<90}  12",
+        f"日本  {'x' * 90}   3",
     ]
 
 

@@ -39,9 +39,9 @@ def test_parked_deliveries_say_why(mih: Mih, seeds: Seeds) -> None:
     said, lines = mih("queue", "list", "--json"), mih("queue", "list").out.splitlines()
 
     assert {row["service"]: row["parked"] for row in said.json} == {
-        "crm": "its circuit is open",
+        "crm": "circuit open",
         "erp": "paused",
-        "old": "gone from the configuration",
+        "old": "not configured",
     }
     assert {row["state"] for row in said.json} == {"pending"}
     assert "parked: paused" in lines[2]
@@ -75,7 +75,7 @@ def test_retry_says_that_a_delivery_still_waits_for_its_service(mih: Mih, seeds:
 
     said = mih("queue", "retry", "1")
 
-    assert "is due now, but parked: its circuit is open." in said.out
+    assert "is due now, but parked: circuit open." in said.out
 
 
 def test_retry_never_sends_an_empty_request(mih: Mih, seeds: Seeds) -> None:

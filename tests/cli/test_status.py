@@ -50,7 +50,7 @@ def test_json_has_everything_under_stable_keys(mih: Mih, seeds: Seeds) -> None:
     found = mih("status", "--json").json
 
     assert (found["well"], found["ready"], found["at"]) == (False, True, "2026-03-02T08:00:00Z")
-    assert found["summary"] == "old is gone from the configuration, 1 delivery parked, oldest 0 s."
+    assert found["summary"] == "old is not configured, 1 delivery parked, oldest 0 s."
     assert [(one["pid"], one["role"], one["ailment"]) for one in found["processes"]] == [(7, "all", None)]
     assert (found["cursor"]["position"], found["cursor"]["behind"]) == (480, 20)
     assert found["gaps"] == {"open": 2, "open_ids": 4, "given_up_ids": 0}
@@ -87,9 +87,25 @@ def test_a_standing_tail_a_silent_process_and_a_missing_role_are_told(mih: Mih, 
     said = mih("status")
 
     assert said.out.splitlines()[0] == (
-        "Process 8 on box is ill: it was last seen 45 s ago. No process sends: start `mih run --role dispatch`. "
+        "Process 8 on box is ill: it was last seen 45 s ago. "
+        "No process sends: start `mih run --role dispatch`. "
         "The tail stands still: the log was emptied."
     )
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_killed_process_whose_work_was_taken_over_is_no_trouble(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica(pid=6)
+    seeds.clock.advance(600)
+    seeds.replica(pid=7)
+
+    said = mih("status")
+
+    assert said.out.startswith("All is well: ")
+    assert [line.split()[-1] for line in said.out.splitlines() if line.startswith("box:")] == [
+        "silent",
+        "well",
+    ]
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

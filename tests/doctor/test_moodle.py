@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine, insert, text
@@ -9,7 +10,7 @@ from sqlalchemy import NullPool, create_engine, insert, text
 from sidecar.clock import FakeClock, SystemClock
 from sidecar.errors import ExitCode
 from sidecar.model import CircuitState
-from sidecar.store import circuits, cursors, services, tables
+from sidecar.store import circuits, cursors, migrate, services, tables
 from sidecar.store.engine import Database as Store
 from tests.databases import Database, Databases
 from tests.doctor.conftest import Patient, about, subjects
@@ -269,3 +270,22 @@ def test_a_file_that_is_not_there_is_not_made(moodle_db: Database, patient: Pati
     assert first == second
     assert first.exit_code is ExitCode.DATABASE
     assert "there is no file" in about(first, "moodle.url").text
+
+
+@pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)
+def test_a_store_of_its_own_is_looked_at_beside_moodle(
+    moodle_db: Database, patient: Patient, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.sqlite"
+
+    before = patient(moodle_db.url, store={"url": url})
+    store = Store(url)
+    migrate.apply(store)
+    store.close()
+    after = patient(moodle_db.url, store={"url": url})
+
+    assert about(before, "store").text.endswith("is made at the first start, or by mih migrate")
+    assert about(after, "store").text.startswith("the sidecar's tables stand in a database of its own")
+    assert about(after, "the clock of the store").level == "warning"
+    assert about(after, "migrations").text == "all are applied"
+    assert about(after, "cursor").text.startswith("there is none yet")

@@ -1,5 +1,7 @@
 """Rules tried on a real Moodle's newest rows: what they would send, why not, and names that nothing has."""
 
+import pytest
+
 from tests.databases import Database
 from tests.doctor.conftest import Patient, about
 from tests.rows import insert_rows, log_row
@@ -107,3 +109,13 @@ def test_events_of_plugins_that_were_written_are_known(moodle_db: Database, pati
     rule = {"name": "r", "event": r"\local_shop\event\*", "payload": "{}"}
 
     assert about(patient(moodle_db.url, rules=[rule]), "rule r").level == "ok"
+
+
+@pytest.mark.parametrize("moment", [-1, 0, 10**17])
+def test_a_row_of_an_impossible_time_does_not_stop_the_doctor(
+    moodle_db: Database, patient: Patient, moment: int
+) -> None:
+    insert_rows(moodle_db.url, [log_row(eventname=r"\x\event\y", timecreated=moment)])
+    rule = {"name": "r", "event": r"\x\event\y", "payload": "{}"}
+
+    assert about(patient(moodle_db.url, rules=[rule]), "rule r").level in {"ok", "note"}
