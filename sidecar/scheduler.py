@@ -16,7 +16,6 @@ from sidecar.store.faults import explain
 
 _log = logging.getLogger("mih")
 
-_RESCUE_S = 5
 _BEAT_S = 5
 _RELOAD_S = 2
 _CLOCK_S = 60
@@ -137,7 +136,8 @@ class Scheduler:
         if self.tails:
             self._every(self._hub.settings.tail.poll, self._tail)
         if self.dispatches:
-            self._every(_RESCUE_S, Steady("rescue", self._rescue, self._hub))
+            rescue_s = max(self._hub.settings.dispatch.lease / 4, 1)
+            self._every(rescue_s, Steady("rescue", self._rescue, self._hub))
         if reload is not None:
             self._every(_RELOAD_S, Steady("reload", reload, self._hub))
         self._every(_BEAT_S, Steady("beat", self._beat, self._hub))

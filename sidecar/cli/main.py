@@ -13,7 +13,6 @@ from sidecar.clock import Clock
 from sidecar.errors import ExitCode, HubError
 from sidecar.store.faults import explain
 
-
 COMMANDS = (
     "check",
     "circuits",

@@ -1,8 +1,9 @@
-"""Killed at any moment, twenty times: nothing is lost, and what is sent twice has the same id."""
+"""Killed at any moment, again and again: nothing is lost, and what is sent twice has the same id."""
 
 import random
 
-from sqlalchemy import create_engine, text
+import pytest
+from sqlalchemy import NullPool, create_engine, text
 
 from tests.acceptance.conftest import MakeSidecar
 from tests.acceptance.sidecar import Sidecar, eventually
@@ -10,8 +11,6 @@ from tests.databases import Database
 from tests.rows import insert_rows, log_row
 from tests.sink import Sink
 
-_KILLS = 20
-_ROWS = 5_000
 _IN_FLIGHT = 16
 
 
@@ -20,26 +19,36 @@ def await_arrivals(receiver: Sink, sidecar: Sidecar, number: int) -> None:
     assert sidecar.running, sidecar.said
 
 
-def test_twenty_kills_lose_nothing(make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink) -> None:
-    engine = create_engine(moodle_db.url)
-    with engine.begin() as conn:
-        conn.execute(text("DELETE FROM mdl_logstore_standard_log"))
-    engine.dispose()
-    insert_rows(moodle_db.url, [log_row(userid=n) for n in range(_ROWS)])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("backend", "kills"), [("mariadb", 20), ("postgresql", 7), ("sqlite", 7)], indirect=["backend"]
+)
+def test_kills_at_any_moment_lose_nothing(
+    make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink, kills: int
+) -> None:
+    rows = 250 * kills
+    empty_log(moodle_db.url)
+    insert_rows(moodle_db.url, [log_row(userid=n) for n in range(rows)])
     sidecar = make_sidecar(
-        dispatch={"concurrency": _IN_FLIGHT, "lease": 7, "poll": 0.2},
+        dispatch={"concurrency": _IN_FLIGHT, "lease": 3, "poll": 0.2},
         services={"crm": {"base_url": receiver.url, "timeout": 1}},
-        tail={"start": "beginning", "poll": 0.1, "lease": 2, "batch": 200},
     )
     chance = random.Random(20)
 
-    for _ in range(_KILLS):
+    for _ in range(kills):
         sidecar.start()
-        await_arrivals(receiver, sidecar, len(receiver.arrivals) + chance.randrange(1, _ROWS // _KILLS))
+        await_arrivals(receiver, sidecar, len(receiver.arrivals) + chance.randrange(1, 230))
         sidecar.kill()
     code = sidecar.run("--until-idle")
 
     assert code == 0, sidecar.said
-    assert {arrival.json()["userid"] for arrival in receiver.arrivals} == set(range(_ROWS))
-    assert len(receiver.accepted) == _ROWS
-    assert receiver.repeated <= _KILLS * (_IN_FLIGHT + 500)
+    assert {arrival.json()["userid"] for arrival in receiver.arrivals} == set(range(rows))
+    assert len(receiver.accepted) == rows
+    assert receiver.repeated < rows
+    print(f"{kills} kills, {rows} deliveries: 0 lost, {receiver.repeated} sent again with the same id")  # noqa: T201 - the evidence, shown by -rP
+
+
+def empty_log(url: str) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as conn:
+        conn.execute(text("DELETE FROM mdl_logstore_standard_log"))

@@ -145,7 +145,7 @@ def quiet_clock(clock: FakeClock) -> Iterator[None]:
         while not over.wait(0.05):
             clock.advance(1)
 
-    ticker = threading.Thread(target=tick)
+    ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
     try:
         yield

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
-from sidecar.store import circuits
+from sidecar.store import circuits, queue
 from tests.bridge.dispatching import Post, idle, until
 from tests.databases import Database
 from tests.receiver import Exchange, Receiver, answer, hang
@@ -162,6 +162,24 @@ def test_probe_whose_holder_dies_is_sent_by_another_in_time(post: Post) -> None:
     assert len(post.receiver.requests) == 2
     assert post.circuit().state == "closed"
     assert post.states() == {"sending": 1, "delivered": 1}
+
+
+@pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)
+def test_probe_stays_free_while_there_is_nothing_to_probe_with(post: Post) -> None:
+    post.service("crm")
+    post.queue(1)
+    post.open_circuit()
+    post.clock.advance(0.001)
+    before = post.circuit()
+    dispatcher = post.dispatcher()
+
+    with post.store.write() as conn:
+        queue.claim(conn, "crm", 1, token="replica-2#1", now=post.clock.now(), lease_s=60)
+        dispatcher.run_once()
+        conn.rollback()
+
+    assert post.circuit() == before
+    until(dispatcher, lambda: post.states() == {"delivered": 1})
 
 
 def together(replicas: list[Dispatcher]) -> None:

@@ -198,3 +198,17 @@ def test_dead_replicas_deliveries_are_sent_by_another_with_the_same_ids(post: Po
 
     ids = [str(one.header("webhook-id")) for one in post.receiver.requests]
     assert sorted(ids[:3]) == sorted(ids[3:]) == ["crm-1", "crm-2", "crm-3"]
+
+
+@only_sqlite
+def test_what_waits_for_a_service_that_left_is_handed_back_unsent(post: Post) -> None:
+    dispatcher = one_in_flight_three_waiting(post)
+
+    dispatcher.configure({})
+    dispatcher.run_once()
+    post.receiver.released.set()
+    until(dispatcher, lambda: dispatcher.in_hand == 0)
+
+    assert len(post.receiver.requests) == 8
+    assert post.states() == {"delivered": 8, "pending": 9}
+    assert [row.attempts for row in post.rows()] == [1] * 8 + [0] * 9

@@ -136,7 +136,7 @@ def test_deadline_holds_for_a_reader_that_takes_little_at_a_time(connect: Connec
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        reader = threading.Thread(target=sip, args=(listener,))
+        reader = threading.Thread(target=sip, args=(listener,), daemon=True)
         reader.start()
         transport = connect(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=TIMEOUT_S)
 
@@ -341,7 +341,7 @@ def test_plain_http_behind_https_is_a_failure(connect: Connect, trusted: Authori
             wire.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=complain, args=(listener,))
+        server = threading.Thread(target=complain, args=(listener,), daemon=True)
         server.start()
 
         attempt = connect(f"https://127.0.0.1:{listener.getsockname()[1]}").send(request())
