@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
+from sidecar.settings.broker import broker_problem
+
 DRIVERS = ("mysql+pymysql", "mariadb+pymysql", "postgresql+psycopg", "sqlite")
 
 _MENDED = {
@@ -108,4 +110,4 @@ def _rest_problem(url: str) -> str | None:
     return None
 
 
-_BASE_URLS: dict[str, Callable[[str], str | None]] = {"rest": _rest_problem}
+_BASE_URLS: dict[str, Callable[[str], str | None]] = {"amqp": broker_problem, "rest": _rest_problem}

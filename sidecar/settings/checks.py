@@ -56,6 +56,10 @@ def _service(place: str, service: Mapping[str, Any], source: Source) -> _Found:
     url = service.get("base_url")
     if isinstance(url, str) and url:
         yield from _problem(f"{place}.base_url", base_url_problem(str(kind_of), url))
+    auth = _mapping(service.get("auth")).get("type")
+    if kind_of == "amqp" and auth in ("bearer", "apikey"):
+        text = "a broker wants a user and a password: use {type: basic, username: ..., password: ...}"
+        yield Problem(f"{place}.auth", text)
 
 
 def _lease(values: Mapping[str, Any], services: Mapping[str, Any]) -> _Found:

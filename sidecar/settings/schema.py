@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from sidecar.model import Event
+from sidecar.settings.broker import part
 from sidecar.settings.values import (
     PREFIX_PATTERN,
     TABLE_PATTERN,
@@ -27,7 +28,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 Scalar = str | int | None
 
 # The types of service that can be sent to.
-TRANSPORTS: frozenset[str] = frozenset({"rest"})
+TRANSPORTS: frozenset[str] = frozenset({"amqp", "rest"})
 
 # The columns of an event that hold numbers: `where: {courseid: "2"}` means the number 2.
 NUMERIC_COLUMNS: frozenset[str] = frozenset(
@@ -194,10 +195,15 @@ class Service(Section):
 
     type: str = Field(
         default="rest",
-        description="Transport: rest",
+        description="Transport: rest, or amqp for RabbitMQ",
         json_schema_extra={"enum": [*sorted(TRANSPORTS)]},
     )
-    base_url: str = Field(min_length=1, description="Where the service is; a rule's endpoint is appended")
+    base_url: str = Field(
+        min_length=1,
+        description="Where the service is; a rule's endpoint is appended. Of amqp:"
+        " amqp(s)://host:port/vhost?exchange=&routing_key=&queue_declare=&dlq=;"
+        " a rule's endpoint is the routing key",
+    )
     auth: Auth = Field(default=NoAuth(), description="Credentials: type none, bearer, apikey or basic")
     headers: Annotated[Mapping[str, Credential], HeaderNames] = Field(
         default={}, description="Headers of every request; their values are secrets"
@@ -215,6 +221,21 @@ class Service(Section):
         default=1_048_576, ge=1, description="Bytes; a larger payload becomes a dead letter"
     )
     enabled: bool = Field(default=True, description="false: its deliveries are queued and wait")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_password(cls, data: object) -> object:
+        """Make `auth` of the user and password in a broker's URL: what shows the URL then shows no secret."""
+        if not isinstance(data, Mapping) or data.get("type") != "amqp":
+            return data
+        url = data.get("base_url")
+        parted = part(url) if isinstance(url, str) else None
+        if parted is None or parted.user is None:
+            return data
+        if data.get("auth") not in (None, {"type": "none"}):
+            raise ValueError("user and password stand in base_url and in auth: keep them in auth only")
+        auth = {"type": "basic", "username": parted.user, "password": parted.password}
+        return {**data, "base_url": parted.url, "auth": auth}
 
 
 class Rule(Section):

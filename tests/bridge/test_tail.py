@@ -372,3 +372,45 @@ def test_where_and_when_hold_back_and_are_counted(
             ("views", "when", 1),
             ("views", "where", 1),
         ]
+
+
+AWKWARD: dict[str, dict[str, Any]] = {
+    "nulls": {"other": None, "objectid": None, "courseid": None, "origin": None, "ip": None},
+    "broken_json": {"other": '{"a": '},
+    "php_object": {"other": 'O:8:"stdClass":1:{s:1:"a";i:1;}'},
+    "php_array": {"other": 'a:1:{s:4:"name";s:5:"José";}'},
+    "megabyte": {"other": json.dumps({"text": "é" * 500_000}, ensure_ascii=False)},
+    "over_a_megabyte": {"other": json.dumps({"text": "é" * 600_000}, ensure_ascii=False)},
+    "nul_and_surrogate": {"other": '{"nul":"a\\u0000b","half":"\\ud83d"}'},
+    "unknown_class": {"eventname": r"\local_never_heard_of\event\it_happened"},
+    "template_in_a_name": {"other": '{"name":"{{ 7 * 7 }} {% raw %} \\"\\\\"}'},
+    "far_future": {"timecreated": 99_999_999_999},
+}
+
+
+@pytest.mark.parametrize("kind", AWKWARD)
+def test_an_awkward_row_is_delivered_or_a_dead_letter_with_a_reason(
+    make_campus: MakeCampus, moodle_db: Database, kind: str
+) -> None:
+    campus = make_campus({"name": "all", "event": "*", "payload": {"other": "{{ other }}"}})
+    read_all(campus)
+    [awkward, ordinary] = insert_rows(moodle_db.url, [log_row(**AWKWARD[kind]), log_row()])
+
+    read_all(campus)
+
+    states = {row.log_id: row.state for row in queued(campus)}
+    assert states[ordinary] == "pending"
+    assert states[awkward] == (
+        "dead" if kind in {"broken_json", "php_object", "over_a_megabyte"} else "pending"
+    )
+
+
+def test_odd_characters_arrive_as_valid_json(make_campus: MakeCampus, moodle_db: Database) -> None:
+    campus = make_campus({"name": "all", "event": "*", "payload": {"other": "{{ other }}"}})
+    read_all(campus)
+
+    insert_rows(moodle_db.url, [log_row(**AWKWARD["nul_and_surrogate"])])
+    read_all(campus)
+
+    [row] = queued(campus)
+    assert json.loads(row.payload) == {"other": {"nul": "a\0b", "half": "\ufffd"}}

@@ -82,6 +82,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """Trust the authority as an administrator would: with SSL_CERT_FILE."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    connection._tls.cache_clear()
+    connection.tls_context.cache_clear()
     yield authority
-    connection._tls.cache_clear()
+    connection.tls_context.cache_clear()

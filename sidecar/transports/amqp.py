@@ -1,0 +1,196 @@
+"""AMQP: one persistent message to RabbitMQ, delivered when the broker has confirmed it.
+
+What an answer says, by the reply codes of AMQP 0-9-1:
+
+- confirmed: delivered. The broker has it on disk, in every queue that its routing key leads to.
+- came back unroutable (312): busy. The broker is well, and once the queue is there the same message fits.
+- 311 or 406 on the message (too large): rejected. It will never be taken.
+- refused (nack), blocked by an alarm (memory, disk), no such exchange (404), no permission (403), no login,
+  and all that breaks: failed. It lies with the broker or with how the service is configured, and concerns
+  all messages; so the circuit opens and they wait.
+
+A message that was sent and not confirmed in time may have been taken: it is sent again with the same
+`message_id`. While an alarm lasts a link that waits for its confirm sends nothing more.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore
+import pika
+import pika.exceptions
+
+from sidecar.clock import Clock
+from sidecar.errors import ConfigError
+from sidecar.model import Attempt, Outcome
+from sidecar.settings import BasicAuth, Service
+from sidecar.settings.broker import read_broker
+from sidecar.transports.base import Request
+from sidecar.transports.connection import Deadline
+from sidecar.transports.link import Answer, Dropped, Garbage, Link, Message, Refused
+
+_LONGEST_NAME = 255
+_PERSISTENT = 2
+_NEVER_TAKEN = frozenset({311, 406})
+# What RabbitMQ lets in when nobody has configured a user, from its own machine only.
+_DEFAULT_CREDENTIALS = ("guest", "guest")
+_LEAVE_TAKING_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    outcome: Outcome
+    error: str | None = None
+    status: int | None = None
+
+
+class AmqpTransport:
+    """Publishes to a RabbitMQ exchange; the endpoint is the routing key."""
+
+    def __init__(self, service: Service, clock: Clock) -> None:
+        """Connect to nothing yet. Raises ConfigError when base_url cannot be read."""
+        try:
+            self._broker = read_broker(service.base_url)
+        except ValueError as error:
+            raise ConfigError([f"base_url: {error}"]) from None
+        self._service = service
+        self._clock = clock
+        self._deadline = Deadline(clock)
+        self._link: Link | None = None
+        self._headers = {name: value.get_secret_value() for name, value in service.headers.items()}
+
+    def send(self, request: Request) -> Attempt:
+        started_at, start = self._clock.now(), self._clock.monotonic()
+        self._deadline.start(self._service.timeout)
+        verdict = self._deliver(request)
+        latency_ms = (self._clock.monotonic() - start) * 1000
+        return Attempt(verdict.outcome, started_at, latency_ms, verdict.status, verdict.error)
+
+    def close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            self._deadline.start(_LEAVE_TAKING_S)
+            link.close()
+
+    def _deliver(self, request: Request) -> _Verdict:
+        try:
+            message = self._message(request)
+        except ValueError as error:
+            return _Verdict(Outcome.REJECTED, f"it cannot be sent: {error}")
+        try:
+            answer = self._publish(message)
+        except Refused as error:
+            self.close()
+            return self._refusal(error)
+        except httpcore.TimeoutException as error:
+            return self._too_late(error)
+        except (Dropped, Garbage, httpcore.NetworkError, OSError) as error:
+            self._drop()
+            return _Verdict(Outcome.FAILED, self._broken(error))
+        return self._answered(answer, message)
+
+    def _publish(self, message: Message) -> Answer:
+        """Publish on the kept link; on a new one if the broker had closed that meanwhile."""
+        if self._link is not None:
+            try:
+                self._link.catch_up()
+                return self._link.publish(message)
+            except (Refused, Dropped, httpcore.NetworkError, OSError):
+                if self._deadline.heard:
+                    raise
+                self._drop()
+        self._link = Link(self._broker, self._credentials(), self._deadline)
+        return self._link.publish(message)
+
+    def _answered(self, answer: Answer, message: Message) -> _Verdict:
+        if answer.taken:
+            return _Verdict(Outcome.DELIVERED)
+        if answer.code is None:
+            text = f"{self._broker.address} did not take the message (nack): is its queue full?"
+            return _Verdict(Outcome.FAILED, text)
+        if self._broker.queue:
+            # Somebody has deleted our queue: a new link declares it.
+            self.close()
+        exchange = f"the exchange {message.exchange}" if message.exchange else "the default exchange"
+        text = f'unroutable: {exchange} leads "{message.routing_key}" to no queue; declare or bind one'
+        return _Verdict(Outcome.BUSY, text, answer.code)
+
+    def _refusal(self, error: Refused) -> _Verdict:
+        outcome = classify(error.code, of_message=error.doing == "the message")
+        text = f"{self._broker.address} refused {error.doing}: {error.text} ({error.code})"
+        return _Verdict(outcome, text, error.code)
+
+    def _too_late(self, error: httpcore.TimeoutException) -> _Verdict:
+        alarm = self._link.blocked if self._link else None
+        connected = self._link is not None
+        # What was sent whole may still be confirmed; half a message would be taken for the next one's beginning.
+        if alarm is None or isinstance(error, httpcore.WriteTimeout):
+            self._drop()
+        within = f"within {self._service.timeout:g} s"
+        if alarm is not None:
+            text = f"{self._broker.address} takes no messages just now: {alarm}"
+        elif connected:
+            text = f"{self._broker.address} did not confirm the message {within}"
+        else:
+            text = f"no answer from {self._broker.address} {within}"
+        return _Verdict(Outcome.FAILED, text)
+
+    def _broken(self, error: Exception) -> str:
+        address, said = self._broker.address, str(error) or type(error).__name__
+        match error:
+            case httpcore.ConnectError():
+                return f"could not connect to {address}: {said}"
+            case Dropped():
+                how = "in the middle of its answer" if self._deadline.heard else "without an answer"
+                return f"{address} closed the connection {how}"
+            case Garbage():
+                return f"{address} did not answer in AMQP: {said}"
+            case _:
+                return f"the connection to {address} broke: {said}"
+
+    def _drop(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.drop()
+
+    def _credentials(self) -> tuple[str, str]:
+        auth = self._service.auth
+        if isinstance(auth, BasicAuth):
+            return auth.username, auth.password.get_secret_value()
+        return _DEFAULT_CREDENTIALS
+
+    def _message(self, request: Request) -> Message:
+        """Return the message as it goes out. Raises ValueError when none can be like that."""
+        routing_key = request.endpoint or self._broker.fallback_key
+        if len(routing_key.encode()) > _LONGEST_NAME:
+            raise ValueError(f"the routing key is longer than {_LONGEST_NAME} bytes")
+        properties = pika.BasicProperties(
+            content_type=request.content_type if request.body is not None else None,
+            headers=_headers(self._headers, request.headers),
+            delivery_mode=_PERSISTENT,
+            message_id=request.delivery_id,
+            timestamp=int(self._clock.now().timestamp()),
+            app_id="moodle-integration-hub",
+        )
+        _require_sendable(properties)
+        return Message(self._broker.exchange, routing_key, request.body or b"", properties)
+
+
+def classify(code: int, *, of_message: bool) -> Outcome:
+    """Return what a reply code says with which the broker closed the channel or the connection."""
+    return Outcome.REJECTED if of_message and code in _NEVER_TAKEN else Outcome.FAILED
+
+
+def _headers(standing: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Put the rule's headers over the service's, whatever their case; the content type is a property."""
+    merged = {name.lower(): (name, value) for name, value in (*standing.items(), *more.items())}
+    merged.pop("content-type", None)
+    return dict(merged.values())
+
+
+def _require_sendable(properties: Any) -> None:
+    try:
+        properties.encode()
+    except pika.exceptions.AMQPError as error:
+        raise ValueError(f"a name is longer than {_LONGEST_NAME} bytes ({type(error).__name__})") from error
