@@ -52,7 +52,7 @@ clean: ## Remove the environment and everything made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 servers:
-	@scripts/bring-servers mariadb postgresql
+	@scripts/bring-servers mariadb postgresql rabbitmq
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "make: no Python $(MINIMUM) or newer with venv was found on the PATH." \

@@ -113,11 +113,13 @@ class Outcome(StrEnum):
     BUSY = "busy"  # alive, wants it later: 408, 425, 429
     REJECTED = "rejected"  # alive, will never want it: other 4xx, redirects
     FAILED = "failed"  # ill: network errors, timeouts, 5xx, nonsense
+    INVALID = "invalid"  # nothing was sent, and never can be: our side refuses it
+    UNSENT = "unsent"  # nothing was sent, through nobody's fault here: a proxy or token server is ill
 
     @property
     def alive(self) -> bool:
         """Whether the service gave a sign of health, whatever it thinks of the delivery."""
-        return self is not Outcome.FAILED
+        return self in {Outcome.DELIVERED, Outcome.BUSY, Outcome.REJECTED}
 
 
 @dataclass(frozen=True, slots=True)

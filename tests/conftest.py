@@ -10,13 +10,14 @@ import pytest
 
 from sidecar.clock import FakeClock
 from tests import campus
+from tests.broker import RabbitMQ
 from tests.databases import Database, Databases, SQLiteFolder
 from tests.servers import MariaDB, PostgreSQL, Server, ServerMissing
 
 BACKENDS = ("sqlite", "mariadb", "postgresql")
 
-AnyServer = TypeVar("AnyServer", bound=Server)
-_servers: list[Server] = []
+AnyServer = TypeVar("AnyServer", bound=Server | RabbitMQ)
+_servers: list[Server | RabbitMQ] = []
 
 
 def pytest_configure() -> None:
@@ -50,6 +51,12 @@ def mariadb() -> Iterator[MariaDB]:
 def postgresql() -> Iterator[PostgreSQL]:
     """A PostgreSQL server of this session. A test may stop or kill it: it is up again for the next."""
     yield from _lent(PostgreSQL())
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A message broker of this session. A test may stop or kill it: it is up again for the next."""
+    yield from _lent(RabbitMQ())
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ from queue import Empty, SimpleQueue
 from sqlalchemy import Connection
 
 from sidecar.bridge.lanes import InHand, Lane, Sent
-from sidecar.bridge.settle import judge, observe, tell
+from sidecar.bridge.settle import judge, sightings, tell
 from sidecar.clock import Clock
 from sidecar.gateway import circuit as breaker
+from sidecar.gateway import health
 from sidecar.model import Circuit, Settlement
 from sidecar.settings import DispatchSettings, Service
 from sidecar.store import circuits, queue, services
@@ -160,11 +161,11 @@ class Dispatcher:
             return
         with self._store.write() as conn:
             now = self._clock.now()
-            health = observe(conn, batch, self._circuits, now=now)
+            seen = health.record(conn, sightings(batch), self._circuits, now=now)
             settlements = [judge(sent, now=now) for sent in batch]
             valid = queue.settle(conn, settlements, replica=self._replica, now=now)
         self._unsettled = []
-        self._circuits.update(health)
+        self._circuits.update(seen)
         for sent in batch:
             sent.item.lane.done(sent.item)
         for settlement in valid:

@@ -1,16 +1,13 @@
-"""What came of sending: the circuit of the service, the fate of the delivery, one line in the log."""
+"""What came of sending: the fate of the delivery, what it says about the service, one line in the log."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from sidecar.bridge.lanes import Sent
-from sidecar.gateway import circuit as breaker
 from sidecar.gateway import retry
-from sidecar.model import Circuit, CircuitState, Decision, Outcome, Settlement, Step
-from sidecar.store import circuits
+from sidecar.gateway.health import Sighting
+from sidecar.model import Decision, Settlement, Step
 
 _log = logging.getLogger("mih.dispatch")
 
@@ -28,31 +25,15 @@ def judge(sent: Sent, *, now: datetime) -> Settlement:
     return Settlement(claimed, sent.attempt, decision)
 
 
-def observe(
-    conn: Connection, batch: Sequence[Sent], known: Mapping[str, Circuit], *, now: datetime
-) -> dict[str, Circuit]:
-    """Write what the attempts say about the services' health; return the circuits that were looked at.
-
-    Locks only circuits that may change: while all is well, no query is spent on them.
-    """
-    tried = sorted((sent for sent in batch if sent.attempt), key=_started)
-    names = {sent.item.lane.name for sent in tried if _matters(sent, known)}
-    if not names:
-        return {}
-    before = circuits.lock(conn, names, now=now)
-    after = dict(before)
-    for sent in tried:
-        name = sent.item.lane.name
-        if name in after and sent.attempt:
-            policy = sent.item.lane.service.circuit_breaker
-            after[name] = breaker.observe(
-                after[name], sent.attempt, policy, now=now, probe=sent.item.claimed.probe
-            )
-    for name, circuit in after.items():
-        if circuit != before[name]:
-            circuits.save(conn, circuit, now=now)
-            _tell(before[name], circuit)
-    return after
+def sightings(batch: Sequence[Sent]) -> list[Sighting]:
+    """Return what the attempts of a batch say about their services."""
+    return [
+        Sighting(
+            sent.item.lane.name, sent.item.lane.service.circuit_breaker, sent.attempt, sent.item.claimed.probe
+        )
+        for sent in batch
+        if sent.attempt is not None
+    ]
 
 
 def tell(settlement: Settlement, most_tries: int) -> None:
@@ -73,23 +54,3 @@ def tell(settlement: Settlement, most_tries: int) -> None:
         attempt.latency_ms,
         f" error={attempt.error!r}" if attempt.error else "",
     )
-
-
-def _matters(sent: Sent, known: Mapping[str, Circuit]) -> bool:
-    """Whether this attempt can change its service's circuit."""
-    circuit = known.get(sent.item.lane.name)
-    at_rest = circuit is not None and circuit.state is CircuitState.CLOSED and circuit.failures == 0
-    failed = sent.attempt is not None and sent.attempt.outcome is Outcome.FAILED
-    return failed or sent.item.claimed.probe or not at_rest
-
-
-def _started(sent: Sent) -> datetime:
-    assert sent.attempt is not None
-    return sent.attempt.started_at
-
-
-def _tell(before: Circuit, after: Circuit) -> None:
-    if before.state is not after.state:
-        level = logging.INFO if after.state is CircuitState.CLOSED else logging.WARNING
-        error = f" error={after.last_error!r}" if after.state is CircuitState.OPEN else ""
-        _log.log(level, "circuit.%s service=%s was=%s%s", after.state, after.service, before.state, error)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sidecar.model import Attempt, Circuit, CircuitState
+from sidecar.model import Attempt, Circuit, CircuitState, Outcome
 from sidecar.settings import CircuitBreakerSettings
 
 
@@ -14,10 +14,12 @@ def observe(
 
     Closed: failures in a row add up and open it; any sign of life clears them. Half-open: only the probe
     decides. Open: answers to what was in flight change nothing but the last error. `failures` counts on
-    with each failed probe.
+    with each failed probe. Where nothing was sent, nothing was learnt: the probe is free again.
     """
     if attempt.outcome.alive:
         return _alive(circuit, probe)
+    if attempt.outcome is not Outcome.FAILED:
+        return unprobed(circuit, now) if probe else circuit
     failed = replace(circuit, last_error=attempt.error, last_error_at=now)
     if circuit.state is CircuitState.CLOSED:
         failed = replace(failed, failures=circuit.failures + 1)
@@ -27,6 +29,13 @@ def observe(
     if circuit.state is CircuitState.HALF_OPEN and probe:
         return _opened(replace(failed, failures=circuit.failures + 1), policy, now)
     return failed
+
+
+def unprobed(circuit: Circuit, now: datetime) -> Circuit:
+    """Return the circuit whose probe was taken but not sent: another may go out at once."""
+    if circuit.state is not CircuitState.HALF_OPEN:
+        return circuit
+    return replace(circuit, state=CircuitState.OPEN, probe_at=now)
 
 
 def admits(circuit: Circuit) -> bool:

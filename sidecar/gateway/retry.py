@@ -17,7 +17,9 @@ def decide(attempt: Attempt, *, retries: int, policy: RetrySettings, now: dateti
             return Decision(Step.DONE)
         case Outcome.REJECTED:
             return Decision(Step.BURY, reason=DeadReason.REJECTED)
-    if probe and attempt.outcome is Outcome.FAILED:
+        case Outcome.INVALID:
+            return Decision(Step.BURY, reason=DeadReason.INVALID)
+    if probe and attempt.outcome is not Outcome.BUSY:
         return Decision(Step.PARK, at=now)
     if retries >= policy.max_retries:
         return Decision(Step.BURY, reason=DeadReason.EXHAUSTED)

@@ -14,6 +14,7 @@ A message that was sent and not confirmed in time may have been taken: it is sen
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,12 @@ from sidecar.settings import BasicAuth, Service
 from sidecar.settings.broker import read_broker
 from sidecar.transports.base import Request
 from sidecar.transports.connection import Deadline
-from sidecar.transports.link import Answer, Dropped, Garbage, Link, Message, Refused
+from sidecar.transports.link import Answer, Link, Message
+from sidecar.transports.wire import Dropped, Garbage, Refused
 
 _LONGEST_NAME = 255
 _PERSISTENT = 2
+_NO_ROUTE = 312
 _NEVER_TAKEN = frozenset({311, 406})
 # What RabbitMQ lets in when nobody has configured a user, from its own machine only.
 _DEFAULT_CREDENTIALS = ("guest", "guest")
@@ -77,14 +80,14 @@ class AmqpTransport:
         try:
             message = self._message(request)
         except ValueError as error:
-            return _Verdict(Outcome.REJECTED, f"it cannot be sent: {error}")
+            return _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
         try:
             answer = self._publish(message)
         except Refused as error:
             self.close()
             return self._refusal(error)
-        except httpcore.TimeoutException as error:
-            return self._too_late(error)
+        except httpcore.TimeoutException:
+            return self._too_late()
         except (Dropped, Garbage, httpcore.NetworkError, OSError) as error:
             self._drop()
             return _Verdict(Outcome.FAILED, self._broken(error))
@@ -106,31 +109,30 @@ class AmqpTransport:
     def _answered(self, answer: Answer, message: Message) -> _Verdict:
         if answer.taken:
             return _Verdict(Outcome.DELIVERED)
-        if answer.code is None:
-            text = f"{self._broker.address} did not take the message (nack): is its queue full?"
+        if not answer.returned:
+            text = f"{self._broker.address} did not take the message (nack); is its queue full?"
             return _Verdict(Outcome.FAILED, text)
         if self._broker.queue:
-            # Somebody has deleted our queue: a new link declares it.
+            # Somebody may have deleted our queue: a new link declares it again.
             self.close()
         exchange = f"the exchange {message.exchange}" if message.exchange else "the default exchange"
         text = f'unroutable: {exchange} leads "{message.routing_key}" to no queue; declare or bind one'
-        return _Verdict(Outcome.BUSY, text, answer.code)
+        return _Verdict(Outcome.BUSY, text, _NO_ROUTE)
 
     def _refusal(self, error: Refused) -> _Verdict:
         outcome = classify(error.code, of_message=error.doing == "the message")
         text = f"{self._broker.address} refused {error.doing}: {error.text} ({error.code})"
         return _Verdict(outcome, text, error.code)
 
-    def _too_late(self, error: httpcore.TimeoutException) -> _Verdict:
-        alarm = self._link.blocked if self._link else None
-        connected = self._link is not None
-        # What was sent whole may still be confirmed; half a message would be taken for the next one's beginning.
-        if alarm is None or isinstance(error, httpcore.WriteTimeout):
+    def _too_late(self) -> _Verdict:
+        within, link = f"within {self._service.timeout:g} s", self._link
+        alarm = _alarm(link) if link else None
+        # A message that was sent whole may still be confirmed, and meanwhile a new link would send it again.
+        if alarm is None or not (link and link.whole):
             self._drop()
-        within = f"within {self._service.timeout:g} s"
         if alarm is not None:
             text = f"{self._broker.address} takes no messages just now: {alarm}"
-        elif connected:
+        elif link is not None:
             text = f"{self._broker.address} did not confirm the message {within}"
         else:
             text = f"no answer from {self._broker.address} {within}"
@@ -180,6 +182,13 @@ class AmqpTransport:
 def classify(code: int, *, of_message: bool) -> Outcome:
     """Return what a reply code says with which the broker closed the channel or the connection."""
     return Outcome.REJECTED if of_message and code in _NEVER_TAKEN else Outcome.FAILED
+
+
+def _alarm(link: Link) -> str | None:
+    """Return why the broker blocks us; while we were writing nobody read what it said."""
+    with suppress(Refused, Dropped, Garbage, OSError):
+        link.catch_up()
+    return link.blocked
 
 
 def _headers(standing: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

@@ -44,12 +44,12 @@ class HttpTransport:
         try:
             message = self._message(request)
         except (httpx.InvalidURL, ValueError) as error:
-            return self._attempt(started_at, start, Outcome.REJECTED, error=f"it cannot be sent: {error}")
+            return self._attempt(started_at, start, Outcome.INVALID, error=f"it cannot be sent: {error}")
         try:
             status, headers, text = self._exchange(message)
         except httpcore.LocalProtocolError as error:
             self.close()
-            return self._attempt(started_at, start, Outcome.REJECTED, error=f"it cannot be sent: {error}")
+            return self._attempt(started_at, start, Outcome.INVALID, error=f"it cannot be sent: {error}")
         except httpcore.TimeoutException:
             self.close()
             return self._attempt(started_at, start, Outcome.FAILED, error=self._no_answer())

@@ -204,14 +204,14 @@ def test_framing_is_ours_alone(connect: Connect, receiver: Receiver, headers: di
         {"endpoint": "/" + "x" * 70_000},
     ],
 )
-def test_what_no_request_can_hold_is_rejected_unsent(
+def test_what_no_request_can_hold_is_invalid_and_unsent(
     connect: Connect, receiver: Receiver, changes: dict[str, Any]
 ) -> None:
     transport = connect()
 
     attempt = transport.send(request(**changes))
 
-    assert attempt.outcome is Outcome.REJECTED
+    assert attempt.outcome is Outcome.INVALID
     assert attempt.status is None
     assert attempt.error is not None
     assert attempt.error.startswith("it cannot be sent: ")

@@ -1,0 +1,178 @@
+"""The protocol of a message broker over one socket with one deadline: pika speaks, the socket is ours.
+
+pika's own connections wait without a limit for what a broker owes them: an open channel, a confirm. Here
+every wait ends with the deadline of the attempt, and the network is the one that HTTP uses.
+"""
+
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import httpcore
+import pika
+import pika.connection
+import pika.exceptions
+
+from sidecar.settings.broker import Broker
+from sidecar.transports.connection import Deadline, _Backend, tls_context
+
+# pika logs a page for each lost connection; what happened is in the attempt.
+logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
+
+_PIECE = 65_536
+_LONGEST_FRAME = 1_048_576  # a broker proposes 131,072
+# An idle connection sends no heartbeats, as no thread is there to send them: the kernel asks instead, so that
+# firewalls keep it and a vanished broker is noticed before the next message.
+_KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
+]
+
+
+class Refused(Exception):
+    """The broker said no to what we were `doing`, with a code of AMQP 0-9-1."""
+
+    def __init__(self, code: int, text: str, doing: str = "the connection") -> None:
+        super().__init__(text)
+        self.code, self.text, self.doing = code, text, doing
+
+
+class Dropped(Exception):
+    """The broker closed the connection without a word."""
+
+
+class Garbage(Exception):
+    """What came was not AMQP 0-9-1."""
+
+
+class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no types
+    """pika's protocol on a stream of ours. The `_adapter` methods are what pika asks of its adapters."""
+
+    def __init__(self, broker: Broker, credentials: tuple[str, str], deadline: Deadline) -> None:
+        """Connect; the login happens in `talk`. Raises an error of httpcore's."""
+        self._stream = _dial(broker, deadline)
+        self._outgoing = bytearray()
+        self._heard = False
+        self._ended = False
+        self._cause: Exception | None = None
+        # False: half a message was sent, and whatever follows would be taken for its end.
+        self.whole = True
+        # Why the broker takes no messages just now (memory, disk); None while it does.
+        self.blocked: str | None = None
+        super().__init__(_parameters(broker, credentials))
+        self.add_on_connection_blocked_callback(self._on_blocked)
+        self.add_on_connection_unblocked_callback(self._on_unblocked)
+
+    def talk(self, until: Callable[[], bool]) -> None:
+        """Send what is to be sent and read until something is so.
+
+        Raises Refused, Dropped, Garbage, or an error of httpcore's.
+        """
+        self._flush()
+        while not until():
+            self._raise_if_ended()
+            self._hear(self._stream.read(_PIECE))
+            self._flush()
+
+    def catch_up(self) -> None:
+        """Read what is there, without waiting. It does not count as an answer to anything."""
+        plain: socket.socket = self._stream.get_extra_info("socket")
+        plain.settimeout(0)
+        with suppress(BlockingIOError, ssl.SSLWantReadError):
+            while True:
+                self._hear(plain.recv(_PIECE))
+                self._raise_if_ended()
+
+    def take_leave(self) -> None:
+        """Close the channels, then the connection, as the protocol wants it."""
+        if self.is_open:
+            self.close()
+            self.talk(lambda: self._ended)
+
+    def hang_up(self) -> None:
+        """Close the socket."""
+        self._stream.close()
+
+    def _hear(self, data: bytes) -> None:
+        if not data:
+            raise Dropped
+        # The first frame is a method, of type 1; a broker that wants another version answers AMQP and that.
+        if not self._heard and not data.startswith((b"\x01", b"AMQP")):
+            raise Garbage(_recognised(data))
+        self._heard = True
+        try:
+            self._on_data_available(data)
+        except Exception as error:  # pika raises whatever happens to it on bytes that make no sense
+            raise Garbage(f"{type(error).__name__}: {error}") from error
+        if len(self._frame_buffer) > _LONGEST_FRAME:
+            raise Garbage("a frame is too long")
+
+    def _flush(self) -> None:
+        data, self._outgoing = bytes(self._outgoing), bytearray()
+        if data:
+            self.whole = False
+            self._stream.write(data)
+            self.whole = True
+
+    def _raise_if_ended(self) -> None:
+        if not self._ended:
+            return
+        cause = self._cause
+        if isinstance(cause, pika.exceptions.ConnectionClosedByBroker):
+            raise Refused(cause.reply_code, cause.reply_text)
+        raise Garbage(repr(cause))
+
+    def _on_blocked(self, _connection: object, frame: Any) -> None:
+        self.blocked = str(frame.method.reason)
+
+    def _on_unblocked(self, _connection: object, _frame: object) -> None:
+        self.blocked = None
+
+    def _adapter_connect_stream(self) -> None:
+        self._on_stream_connected()
+
+    def _adapter_disconnect_stream(self) -> None:
+        self._ended, self._cause = True, self._error
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        self._outgoing += data
+
+    def _adapter_call_later(self, delay: float, callback: Callable[[], object]) -> object:
+        raise NotImplementedError("without heartbeats nothing is to be done later")
+
+    def _adapter_remove_timeout(self, timeout_id: object) -> None:
+        raise NotImplementedError("without heartbeats nothing is to be done later")
+
+    def _adapter_add_callback_threadsafe(self, callback: Callable[..., object]) -> None:
+        raise NotImplementedError("a connection belongs to one thread")
+
+
+def _dial(broker: Broker, deadline: Deadline) -> httpcore.NetworkStream:
+    stream = _Backend(deadline).connect_tcp(broker.host, broker.port, socket_options=_KEEPALIVE)
+    return stream.start_tls(tls_context(), server_hostname=broker.host) if broker.tls else stream
+
+
+def _parameters(broker: Broker, credentials: tuple[str, str]) -> Any:
+    return pika.ConnectionParameters(
+        host=broker.host,
+        port=broker.port,
+        virtual_host=broker.vhost,
+        credentials=pika.PlainCredentials(*credentials),
+        heartbeat=0,
+        client_properties={"connection_name": f"moodle-integration-hub on {socket.gethostname()}"},
+    )
+
+
+def _recognised(data: bytes) -> str:
+    if data.startswith(b"HTTP/"):
+        return "it speaks HTTP; is it the port of the management pages?"
+    if data.startswith(b"\x15\x03"):
+        return "it wants TLS; write amqps://"
+    return repr(data[:40])

@@ -1,0 +1,174 @@
+"""A RabbitMQ server that a test session owns: started, killed, restarted and alarmed at will."""
+
+import os
+import shutil
+import signal
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pika
+import pika.exceptions
+import pytest
+
+from tests.process import ChildProcess, free_port
+from tests.servers import START_LIMIT_S, ServerMissing, find_program
+from tests.transports.certificates import Authority
+
+_ACCOUNT = "rabbitmq"
+# Debian's own wrapper changes the account and forgets the environment.
+_PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+
+
+class RabbitMQ:
+    """A broker: a process of ours, or one that an environment variable names and we never stop."""
+
+    variable = "MIH_TEST_RABBITMQ_URL"
+
+    def __init__(self) -> None:
+        self._given = os.environ.get(self.variable)
+        self._process: ChildProcess | None = None
+        self._names: ChildProcess | None = None
+        self._environment: list[str] = []
+        self._authority: Authority | None = None
+        self._tls_port = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it can be connected to; of a broker that a variable names this is taken for granted."""
+        return self._given is not None or (self._process is not None and self._process.running)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._owned().port
+
+    @property
+    def authority(self) -> Authority:
+        """Who has signed the certificate of its TLS port."""
+        if self._authority is None:
+            pytest.skip("this broker has no TLS port of ours")
+        return self._authority
+
+    def url(self, vhost: str = "/", query: str = "") -> str:
+        """Return the URL of a virtual host, with user and password."""
+        base = (self._given or f"amqp://guest:guest@127.0.0.1:{self.port}").partition("?")[0].rstrip("/")
+        return f"{base}/{quote(vhost, safe='')}{query and f'?{query}'}"
+
+    def tls_url(self, query: str = "") -> str:
+        """Return the URL of the TLS port."""
+        assert self.authority
+        return f"amqps://guest:guest@127.0.0.1:{self._tls_port}/{query and f'?{query}'}"
+
+    def start(self) -> None:
+        """Start the process if it does not run, and return when it answers."""
+        if self.running:
+            return
+        if self._process is None:
+            self._prepare()
+        assert self._process
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._answers():
+            if not self._process.running:
+                self._process.spawn("env", *self._environment, _program("rabbitmq-server"))
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"RabbitMQ did not start:\n{self._process.log_tail}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the process in good order."""
+        self._owned().end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process with SIGKILL, as a crash would."""
+        self._owned().end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop the process if it runs, and start it on the same port with the same data."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Leave nothing behind: no process, no folder."""
+        for process in (self._process, self._names):
+            if process:
+                process.remove()
+
+    def alarm(self, *, on: bool) -> None:
+        """Have it run out of memory, or recover."""
+        self.control("set_vm_memory_high_watermark", "0" if on else "0.6")
+
+    def control(self, *command: str) -> None:
+        """Run rabbitmqctl."""
+        self._owned().run("env", *self._environment, _program("rabbitmqctl"), "--quiet", *command)
+
+    def connect(self) -> Any:
+        """Return a connection of pika's own, for tests to look and to tidy up with."""
+        return pika.BlockingConnection(pika.URLParameters(self.url()))
+
+    def _owned(self) -> ChildProcess:
+        if self._process is None:
+            pytest.skip(f"the broker that {self.variable} names is not ours to touch")
+        return self._process
+
+    def _answers(self) -> bool:
+        with suppress(pika.exceptions.AMQPError, OSError), closing(self.connect()):
+            return True
+        return False
+
+    def _prepare(self) -> None:
+        _program("rabbitmq-server")
+        # Erlang's register of names would be a daemon that outlives us, if it were not there before.
+        self._names = ChildProcess(_ACCOUNT)
+        self._names.spawn(find_program("epmd"), "-port", str(self._names.port), "-address", "127.0.0.1")
+        self._process = process = ChildProcess(_ACCOUNT)
+        self._tls_port = free_port()
+        (process.home / "rabbitmq.conf").write_text("\n".join(self._settings(process)) + "\n")
+        values = {
+            "HOME": process.home,
+            "ERL_EPMD_PORT": self._names.port,
+            "RABBITMQ_NODENAME": f"mih-test-{os.getpid()}@localhost",
+            "RABBITMQ_DIST_PORT": free_port(),
+            "RABBITMQ_CONFIG_FILE": process.home / "rabbitmq.conf",
+            "RABBITMQ_CONF_ENV_FILE": process.home / "none",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": process.home / "none",
+            "RABBITMQ_MNESIA_BASE": process.home / "data",
+            "RABBITMQ_LOG_BASE": process.home / "log",
+            "RABBITMQ_LOGS": "-",
+            # The server becomes the process that we know, instead of a shell's child that survives its death.
+            "RABBITMQ_ALLOW_INPUT": 1,
+            "RABBITMQ_SERVER_START_ARGS": "-noinput -kernel inet_dist_use_interface {127,0,0,1}",
+            # One scheduler that does not spin while it waits: the tests want the processor, too.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
+        }
+        self._environment = [f"{name}={value}" for name, value in values.items()]
+
+    def _settings(self, process: ChildProcess) -> list[str]:
+        settings = [f"listeners.tcp.default = 127.0.0.1:{process.port}", "log.console.level = warning"]
+        if not Authority.available():
+            return settings
+        folder = process.home / "tls"
+        folder.mkdir()
+        self._authority = Authority(folder)
+        self._authority.server("IP:127.0.0.1")
+        for file in (folder, *folder.iterdir()):
+            shutil.chown(file, process.home.owner())
+        return [
+            *settings,
+            f"listeners.ssl.default = 127.0.0.1:{self._tls_port}",
+            f"ssl_options.cacertfile = {self._authority.file}",
+            f"ssl_options.certfile = {folder}/server.pem",
+            f"ssl_options.keyfile = {folder}/server.key",
+        ]
+
+
+def _program(name: str) -> Path:
+    own = _PROGRAMS / name
+    if own.exists():
+        return own
+    try:
+        return find_program(name)
+    except ServerMissing:
+        raise ServerMissing("rabbitmq-server is not installed") from None
