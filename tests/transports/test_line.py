@@ -104,7 +104,7 @@ def test_service_that_no_transport_knows_costs_an_attempt_not_the_sender() -> No
 
     assert attempt.outcome is Outcome.FAILED
     assert attempt.error is not None
-    assert 'unknown service type "pigeon"; there are: rest' in attempt.error
+    assert 'unknown service type "pigeon"; there are: ' in attempt.error
     line.close()
 
 
