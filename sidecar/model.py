@@ -179,6 +179,10 @@ class Circuit:
     probe_at: datetime | None = None
     last_error: str | None = None
     last_error_at: datetime | None = None
+    failed_probes: int = 0  # in a row; each makes the next cooldown longer
+    window_at: datetime | None = None  # since when the following two are counted
+    window_requests: int = 0
+    window_failures: int = 0
 
 
 class DeadReason(StrEnum):

@@ -69,6 +69,7 @@ class Harvester:
             delivery_id=number,
             site=self.settings.site,
             now=now,
+            site_url=self.settings.site_url,
         )
         if not template.condition(names):
             return None

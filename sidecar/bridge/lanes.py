@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from sidecar.clock import Clock
-from sidecar.gateway.gateway import Line
+from sidecar.gateway.line import Line
 from sidecar.model import Attempt, Claimed
 from sidecar.settings import Service
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sidecar.bridge.render import BrokenRule, Template, compile_rule
+from sidecar.bridge.render import BrokenRule, Encoding, Template, compile_rule
 from sidecar.errors import ConfigError
 from sidecar.model import Event, Held
 from sidecar.settings import Rule, Settings, Source
@@ -63,7 +63,7 @@ def compile_book(settings: Settings, source: Source) -> RuleBook:
     compiled, problems = [], []
     for number, rule in enumerate(settings.rules):
         try:
-            template = compile_rule(rule, max_size=settings.services[rule.service].max_payload)
+            template = _compiled(rule, settings)
             compiled.append(CompiledRule(rule, template, version_of(rule)))
         except BrokenRule as broken:
             where = f"{source.where(f'rules[{number}]')} ({rule.name})"
@@ -71,6 +71,16 @@ def compile_book(settings: Settings, source: Source) -> RuleBook:
     if problems:
         raise ConfigError(problems)
     return RuleBook(compiled)
+
+
+def _compiled(rule: Rule, settings: Settings) -> Template:
+    service = settings.services[rule.service]
+    encoding = Encoding(
+        format=rule.format or service.format,
+        binary=service.cloudevents == "binary",
+        source=service.cloudevents_source,
+    )
+    return compile_rule(rule, encoding, site_url=settings.site_url, max_size=service.max_payload)
 
 
 def version_of(rule: Rule) -> str:

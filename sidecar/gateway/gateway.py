@@ -1,101 +1,219 @@
-"""Turn a delivery into one attempt at its service."""
+"""Call a service directly, with the same retries, circuit, log and secrecy as every delivery."""
 
-import base64
 import json
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
-from urllib.parse import quote
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
 
-from pydantic import BaseModel, SecretStr
+from sqlalchemy.exc import SQLAlchemyError
 
-from sidecar.clock import Clock
-from sidecar.model import Attempt, Delivery, Outcome
-from sidecar.settings import BasicAuth, Service
-from sidecar.transports.base import Request, Transport, open_transport
+from sidecar.clock import Clock, SystemClock
+from sidecar.errors import NotFound
+from sidecar.gateway import circuit as breaker
+from sidecar.gateway import health, retry
+from sidecar.gateway.cache import AnswerCache
+from sidecar.gateway.line import Line
+from sidecar.gateway.response import Response
+from sidecar.model import Attempt, Circuit, Claimed, Delivery, Settlement, Step
+from sidecar.settings import Service, Settings, load
+from sidecar.store import circuits, log, migrate, services
+from sidecar.store.engine import Database
+from sidecar.store.faults import blame, explain
 
-_SHORTEST_SECRET = 4
-_LONGEST_TEXT = 4_096
-_STARS = "********"
+_log = logging.getLogger("mih.gateway")
+
+_LONGEST_ANSWER = 1_048_576
+_PROBE_SLACK_S = 10.0
+_HEALTH_KNOWN_S = 0.25
 
 
-class Line:
-    """One thread's way to one service."""
+class Gateway:
+    """The door to all services of a configuration, for scripts and for the HTTP API. Safe for threads.
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        self._service = service
-        self._clock = clock
-        self._transport: Transport | None = None
-        self._secrets = _secrets_of(service)
+    A call tries at once and then waits `retry` between tries, in the caller's thread. While the circuit is
+    open or the service is paused it answers at once, without touching the network. Every try is in `mih_log`.
+    """
 
-    def send(self, delivery: Delivery) -> Attempt:
-        """Send once. An Attempt comes back whatever happens, with no secret of the service in it."""
-        try:
-            if self._transport is None:
-                self._transport = open_transport(self._service, self._clock)
-            attempt = self._transport.send(_request(delivery))
-        except Exception as error:  # noqa: BLE001 - a transport's bug must cost one attempt, not the sender thread
-            self.close()
-            attempt = Attempt(Outcome.FAILED, self._clock.now(), 0, error=f"{type(error).__name__}: {error}")
-        return replace(attempt, error=self._masked(attempt.error), response=self._masked(attempt.response))
+    def __init__(
+        self,
+        settings: Settings,
+        store: Database,
+        *,
+        clock: Clock | None = None,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings, self._store = settings, store
+        self._clock = clock or SystemClock()
+        self._wait = wait
+        self._replica = f"{socket.gethostname()[:60]}-{os.getpid()}-direct"
+        self._own = threading.local()
+        self._cache = AnswerCache(self._clock)
+        self._circuits: dict[str, Circuit] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._health_until = 0.0
+
+    @classmethod
+    def from_config(cls, path: Path | str, env: Mapping[str, str] = os.environ) -> Self:
+        """Open the gateway of a configuration file.
+
+        Raises ConfigError, DatabaseUnavailable, or MigrationsPending where the file says `migrate: check`.
+        """
+        settings = load(Path(path), env)
+        store = Database(settings.store_url.get_secret_value())
+        with blame(f"store.url ({store.shown})"):
+            if settings.store.migrate == "apply":
+                migrate.apply(store)
+            migrate.require_current(store)
+        return cls(settings, store)
+
+    def request(
+        self,
+        service: str,
+        endpoint: str = "",
+        payload: object = None,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Response:
+        """Call `endpoint` of `service` and return what came of it; only an unknown service raises (NotFound).
+
+        `payload` is sent as JSON (text as it stands); with GET and HEAD it becomes the query. The same
+        `idempotency_key` gives the same delivery id, by which the receiver recognises a repetition.
+        """
+        known = self._known(service)
+        delivery = self._delivery(
+            service, endpoint, payload, method=method.upper(), headers=headers or {}, key=idempotency_key
+        )
+        cached = self._cache.find(known, delivery)
+        if cached is not None:
+            return cached
+        response = self._try(known, delivery)
+        self._cache.keep(known, delivery, response)
+        return response
 
     def close(self) -> None:
-        """Close the connection."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
+        """Close the calling thread's connections and the store."""
+        for line in self._lines().values():
+            line.close()
+        self._store.close()
 
-    def _masked(self, text: str | None) -> str | None:
-        """Take out secrets, also one that the text's end cuts, and characters that a database refuses."""
-        if text is None:
-            return None
-        for secret in self._secrets:
-            text = text.replace(secret, _STARS)
-        cut = max((_cut_at_end(text, secret) for secret in self._secrets), default=0)
-        text = text[: len(text) - cut] + _STARS if cut else text
-        return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-def _request(delivery: Delivery) -> Request:
-    return Request(
-        delivery_id=delivery.delivery_id,
-        method=delivery.method,
-        endpoint=delivery.endpoint,
-        body=delivery.body.encode() if delivery.body is not None else None,
-        content_type=delivery.content_type,
-        headers=delivery.headers,
-    )
+    def _known(self, name: str) -> Service:
+        if name not in self._settings.services:
+            there = ", ".join(sorted(self._settings.services)) or "none"
+            raise NotFound(f'there is no service "{name}"; there are: {there}')
+        return self._settings.services[name]
 
+    def _delivery(
+        self,
+        service: str,
+        endpoint: str,
+        payload: object,
+        *,
+        method: str,
+        headers: Mapping[str, str],
+        key: str | None,
+    ) -> Delivery:
+        number = (
+            uuid.uuid5(uuid.NAMESPACE_OID, f"{self._settings.site}/{service}/{key}") if key else uuid.uuid4()
+        )
+        if method in {"GET", "HEAD"} and isinstance(payload, Mapping) and payload:
+            endpoint += ("&" if "?" in endpoint else "?") + urlencode(payload, doseq=True)
+            payload = None
+        body = payload if isinstance(payload, str | None) else json.dumps(payload, ensure_ascii=False)
+        return Delivery(
+            delivery_id=str(number),
+            rule=None,
+            rule_version=None,
+            service=service,
+            event=None,
+            log_id=None,
+            method=method,
+            endpoint=endpoint,
+            body=body,
+            content_type=None if body is None else "application/json",
+            created_at=self._clock.now(),
+            headers=dict(headers),
+        )
 
-def _cut_at_end(text: str, secret: str) -> int:
-    """Return how many characters at the end of `text` are the beginning of `secret`."""
-    longest = min(len(text), len(secret) - 1)
-    lengths = range(longest, _SHORTEST_SECRET - 1, -1)
-    return next((length for length in lengths if text.endswith(secret[:length])), 0)
+    def _try(self, service: Service, delivery: Delivery) -> Response:
+        """Try until it is done, given up, or not to be tried; the answer of the last try counts."""
+        tries = 0
+        last: Attempt | None = None
+        while True:
+            refusal, probe = self._ask(service, delivery.service)
+            if refusal:
+                return Response.refused(refusal, tries, last)
+            last = self._line(delivery.service, service).call(delivery, keep_bytes=_LONGEST_ANSWER)
+            now = self._clock.now()
+            decision = retry.decide(last, retries=tries, policy=service.retry, now=now, probe=probe)
+            self._write_down(service, Settlement(Claimed(0, delivery, tries, "", probe), last, decision), now)
+            tries += 1
+            if decision.step is not Step.RETRY:
+                return Response.of(last, tries)
+            self._wait(retry.wait_s(last, retries=tries - 1, policy=service.retry))
 
+    def _ask(self, service: Service, name: str) -> tuple[str | None, bool]:
+        """Return why the service must not be called now, or None; and whether this call is its probe."""
+        self._learn_health()
+        if not service.enabled or name in self._paused:
+            return f"{name} is {'paused' if name in self._paused else 'disabled'}", False
+        circuit = self._circuits.get(name)
+        if circuit is None or breaker.admits(circuit):
+            return None, False
+        now = self._clock.now()
+        if breaker.probe_due(circuit, now):
+            with self._store.write() as conn:
+                if circuits.take_probe(conn, name, now=now, wait_s=service.timeout + _PROBE_SLACK_S):
+                    return None, True
+        until = f" until {circuit.probe_at:%H:%M:%S} UTC" if circuit.probe_at else ""
+        return f"the circuit of {name} is open{until}; its last error: {circuit.last_error}", False
 
-def _secrets_of(service: Service) -> list[str]:
-    """Return all texts that give a secret away, the longest first; very short ones mask common words."""
-    plain = [text for text in _collected(service) if len(text) >= _SHORTEST_SECRET]
-    if isinstance(service.auth, BasicAuth):
-        pair = f"{service.auth.username}:{service.auth.password.get_secret_value()}"
-        plain.append(base64.b64encode(pair.encode()).decode())
-    written = {form for text in plain for form in (text, json.dumps(text)[1:-1], quote(text, safe=""))}
-    return sorted(written, key=len, reverse=True)
+    def _learn_health(self) -> None:
+        if self._clock.monotonic() >= self._health_until:
+            with self._store.read() as conn:
+                self._circuits, self._paused = circuits.load_all(conn), services.paused(conn)
+            self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
 
+    def _write_down(self, service: Service, settlement: Settlement, now: datetime) -> None:
+        """Log the attempt and what it says about the service; the caller gets its answer in any case."""
+        delivery, attempt = settlement.claimed.delivery, settlement.attempt
+        assert attempt is not None
+        masked = self._line(delivery.service, service).masked(attempt)
+        noted = Settlement(settlement.claimed, masked, settlement.decision)
+        seen = health.Sighting(delivery.service, service.circuit_breaker, masked, settlement.claimed.probe)
+        try:
+            with self._store.write() as conn:
+                log.record(conn, [noted], replica=self._replica)
+                self._circuits |= health.record(conn, [seen], self._circuits, now=now)
+        except SQLAlchemyError as error:
+            _log.error("gateway.unlogged service=%s: %s", delivery.service, explain(error, self._store.shown))
 
-def _collected(value: Any) -> Iterator[str]:
-    """Yield every secret below `value`, of a header such as `Token abc` also what follows the first word."""
-    match value:
-        case SecretStr():
-            whole = value.get_secret_value()
-            yield whole
-            yield whole.partition(" ")[2]
-        case BaseModel():
-            for name in type(value).model_fields:
-                yield from _collected(getattr(value, name))
-        case dict():
-            for item in value.values():
-                yield from _collected(item)
-        case _:
-            pass
+    def _line(self, name: str, service: Service) -> Line:
+        lines = self._lines()
+        if name not in lines:
+            lines[name] = Line(service, self._clock)
+        return lines[name]
+
+    def _lines(self) -> dict[str, Line]:
+        if not hasattr(self._own, "lines"):
+            self._own.lines = {}
+        found: dict[str, Line] = self._own.lines
+        return found

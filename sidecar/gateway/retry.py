@@ -1,12 +1,21 @@
 """The retry policy as a pure function: one attempt in, what becomes of the delivery out."""
 
 from datetime import datetime, timedelta
+from random import Random
 
 from sidecar.model import Attempt, DeadReason, Decision, Outcome, Step
 from sidecar.settings import RetrySettings
 
 
-def decide(attempt: Attempt, *, retries: int, policy: RetrySettings, now: datetime, probe: bool) -> Decision:
+def decide(
+    attempt: Attempt,
+    *,
+    retries: int,
+    policy: RetrySettings,
+    now: datetime,
+    probe: bool,
+    chance: Random | None = None,
+) -> Decision:
     """Return what to do after an attempt that was preceded by `retries` others.
 
     The failed probe of an ill service spends no attempt: it was sent to learn about the service. Its delivery
@@ -21,13 +30,26 @@ def decide(attempt: Attempt, *, retries: int, policy: RetrySettings, now: dateti
             return Decision(Step.BURY, reason=DeadReason.INVALID)
     if probe and attempt.outcome is not Outcome.BUSY:
         return Decision(Step.PARK, at=now)
-    if retries >= policy.max_retries:
+    if retries >= policy.most_retries:
         return Decision(Step.BURY, reason=DeadReason.EXHAUSTED)
-    return Decision(Step.RETRY, at=now + timedelta(seconds=wait_s(attempt, retries=retries, policy=policy)))
+    wait = wait_s(attempt, retries=retries, policy=policy, chance=chance)
+    return Decision(Step.RETRY, at=now + timedelta(seconds=wait))
 
 
-def wait_s(attempt: Attempt, *, retries: int, policy: RetrySettings) -> float:
-    """Return the seconds until the next try: backoff x 1, x 2, x 4 ..., or a longer Retry-After."""
-    backoff = min(policy.backoff * 2.0 ** min(retries, 60), policy.max_backoff)
+def wait_s(attempt: Attempt, *, retries: int, policy: RetrySettings, chance: Random | None = None) -> float:
+    """Return the seconds until the next try: of the backoff or schedule, or a longer Retry-After.
+
+    `chance` shortens the planned wait by up to the policy's jitter; never what the service itself asked for.
+    """
+    planned = _planned_s(retries, policy)
+    if chance is not None:
+        planned *= 1 - policy.jitter * chance.random()
     asked = min(attempt.retry_after_s or 0, policy.max_retry_after)
-    return max(backoff, asked)
+    return max(planned, asked)
+
+
+def _planned_s(retries: int, policy: RetrySettings) -> float:
+    """Return the wait of the schedule, or backoff x 1, x 2, x 4 ..., capped."""
+    if policy.schedule:
+        return policy.schedule[min(retries, len(policy.schedule) - 1)]
+    return min(policy.backoff * 2.0 ** min(retries, 60), policy.max_backoff)

@@ -1,5 +1,7 @@
 """The kinds of value an option can have: durations, names, secrets, each with its own sentence when wrong."""
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,13 +15,39 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PREFIX_PATTERN = r"^[A-Za-z0-9_]*$"
 TABLE_PATTERN = r"^[A-Za-z0-9_]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+QUERY_PATTERN = r"^[A-Za-z0-9._~-]+$"
+
+# How a message is framed and where it goes is decided by its body and its URL (RFC 9110, 7.6.1 and RFC 9112):
+# a second opinion splits or hangs the connection.
+FRAMING_HEADERS: frozenset[str] = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# RFC 3986, as far as a pattern can say: its characters, percent signs only where they encode.
+URI_PATTERN = r"^([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*$"
+SITE_URL_PATTERN = r"^$|^https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*$"
 
 # What the patterns mean, for people.
 PATTERN_WORDS = {
     NAME_PATTERN: "use letters, digits, dot, dash and underscore, and start with a letter or a digit",
     PREFIX_PATTERN: "use letters, digits and underscore",
     TABLE_PATTERN: "use letters, digits and underscore",
+    URI_PATTERN: "this is no URI: percent-encode what is not ASCII",
+    SITE_URL_PATTERN: "write Moodle's address without a slash at its end, such as https://moodle.example.org",
     HEADER_PATTERN: "this is no header name: use letters, digits and dashes",
+    QUERY_PATTERN: "use letters, digits, dot, dash, underscore and tilde",
 }
 
 _DURATION = re.compile(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*([smhd]?)\s*")
@@ -68,6 +96,28 @@ def _age(value: object) -> object:
     return None if seconds is None else _figure(seconds, "a number of seconds, 24h, 7d ..., or none")
 
 
+def _share(value: object) -> object:
+    """Return 0.2 for `20%`."""
+    found = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*(%?)\s*", value) if isinstance(value, str) else None
+    if isinstance(value, str) and found:
+        value = float(found[1]) / (100 if found[2] else 1)
+    return _figure(value, "a share", hint=": write 0.2 or 20%")
+
+
+_RATE = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(?:/\s*(s|m|min|h))?\s*")
+_PER_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def _rate(value: object) -> object:
+    """Return requests per second for `10/s`, `600/min`, `1000/h`; None for `none`."""
+    if _limit(value) is None:
+        return None
+    found = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if found:
+        value = float(found[1]) / _PER_S[found[2]]
+    return _figure(value, "a rate", hint=": write 10/s, 600/min, 1000/h, or none")
+
+
 def _sendable(secret: SecretStr) -> SecretStr:
     """Refuse what no HTTP header can carry: it would fail at every request, long after the start."""
     text = secret.get_secret_value()
@@ -82,7 +132,15 @@ def _header_names(headers: Mapping[str, object]) -> Mapping[str, object]:
     for name in headers:
         if not re.fullmatch(HEADER_PATTERN, name):
             raise ValueError(f'"{name}" is no header name: use letters, digits and dashes')
+        _own_header(name)
     return headers
+
+
+def _own_header(name: str) -> str:
+    """Refuse what would be overruled in silence or break the message."""
+    if name.lower() in FRAMING_HEADERS:
+        raise ValueError(f"{name} is set by the transport, from the body and the URL: take it out")
+    return name
 
 
 def _start(value: object) -> str | int:
@@ -120,15 +178,63 @@ def _patterns(value: object) -> object:
     return tuple(value)
 
 
+def _statuses(value: object) -> str:
+    items = value if isinstance(value, list | tuple) else str(value).split(",")
+    return ", ".join(_status(item) for item in items if not isinstance(item, str) or item.strip())
+
+
+def _status(item: object) -> str:
+    text = "" if isinstance(item, bool) else str(item).replace(" ", "")
+    if not re.fullmatch(r"[1-5][0-9]{2}(-[1-5][0-9]{2})?", text):
+        raise ValueError("expected statuses from 100 to 599 and ranges of them, such as [404, 500-599]")
+    first, _, last = text.partition("-")
+    if last and int(last) < int(first):
+        raise ValueError(f"the range {text} is empty: write {last}-{first}")
+    return text
+
+
+def status_set(text: str) -> frozenset[int]:
+    """Return the statuses that `200-299, 404` names."""
+    ranges = (part.partition("-") for part in text.split(", ") if part)
+    return frozenset(
+        status for first, _, last in ranges for status in range(int(first), int(last or first) + 1)
+    )
+
+
+def _signing_secret(secret: SecretStr) -> SecretStr:
+    """Accept what Standard Webhooks calls a symmetric secret: whsec_ and base64 of 24 to 64 bytes."""
+    prefix, found, encoded = secret.get_secret_value().partition("whsec_")
+    try:
+        length = len(base64.b64decode(encoded, validate=True)) if found and not prefix else 0
+    except binascii.Error:
+        length = 0
+    if not 24 <= length <= 64:
+        raise ValueError(
+            "expected whsec_ and base64 of 24 to 64 random bytes; this makes one:"
+            ' echo "whsec_$(openssl rand -base64 32)"'
+        )
+    return secret
+
+
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Wait = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[
+    Annotated[float, Field(ge=0, le=1)], BeforeValidator(_share, json_schema_input_type=float | str)
+]
+Rate = Annotated[
+    Annotated[float, Field(gt=0, le=100_000)] | None,
+    BeforeValidator(_rate, json_schema_input_type=float | str | None),
+]
 Days = Annotated[float, BeforeValidator(_days), Field(ge=0, allow_inf_nan=False)]
 Age = Annotated[
     Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
     BeforeValidator(_age, json_schema_input_type=float | str | None),
 ]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=100)]
-HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN)]
+HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN), AfterValidator(_own_header)]
+QueryName = Annotated[str, StringConstraints(pattern=QUERY_PATTERN)]
+SigningSecret = Annotated[SecretStr, AfterValidator(_signing_secret)]
+Statuses = Annotated[str, BeforeValidator(_statuses, json_schema_input_type=str | int | list[int | str])]
 Credential = Annotated[SecretStr, AfterValidator(_sendable)]
 Limit = BeforeValidator(_limit)
 Start = Annotated[str | int, BeforeValidator(_start, json_schema_input_type=str | int)]

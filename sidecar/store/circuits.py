@@ -52,6 +52,10 @@ def save(conn: Connection, circuit: Circuit, *, now: datetime) -> None:
             probe_at=circuit.probe_at,
             last_error=circuit.last_error,
             last_error_at=circuit.last_error_at,
+            failed_probes=circuit.failed_probes,
+            window_at=circuit.window_at,
+            window_requests=circuit.window_requests,
+            window_failures=circuit.window_failures,
             updated_at=now,
         )
     )
@@ -79,7 +83,14 @@ def reset(conn: Connection, services: Iterable[str], *, now: datetime) -> int:
     changed = conn.execute(
         update(circuits)
         .where(circuits.c.service.in_(sorted(services)), circuits.c.state != CircuitState.CLOSED)
-        .values(state=CircuitState.CLOSED, failures=0, opened_at=None, probe_at=None, updated_at=now)
+        .values(
+            state=CircuitState.CLOSED,
+            failures=0,
+            failed_probes=0,
+            opened_at=None,
+            probe_at=None,
+            updated_at=now,
+        )
     )
     return changed.rowcount
 

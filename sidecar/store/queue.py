@@ -21,6 +21,7 @@ from sidecar.store.dialect import insert_new
 from sidecar.store.tables import queue
 
 _ERROR_LENGTH = 2_000
+_MOST_PARTS = 100  # of one UNION; SQLite's limit is 500
 
 
 def enqueue(conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
@@ -40,6 +41,14 @@ def enqueue_dead(conn: Connection, letters: Sequence[DeadLetter], *, now: dateti
 
 def first_due(conn: Connection, services: Iterable[str]) -> dict[str, datetime]:
     """Return when the earliest pending delivery of each service is or was due, by one index look-up each."""
+    found: dict[str, datetime] = {}
+    names = list(services)
+    for start in range(0, len(names), _MOST_PARTS):
+        found |= _first_due(conn, names[start : start + _MOST_PARTS])
+    return found
+
+
+def _first_due(conn: Connection, services: Iterable[str]) -> dict[str, datetime]:
     looks = [
         select(
             literal(name).label("service"),
@@ -52,8 +61,6 @@ def first_due(conn: Connection, services: Iterable[str]) -> dict[str, datetime]:
         )
         for name in services
     ]
-    if not looks:
-        return {}
     found = conn.execute(union_all(*looks))
     return {row.service: row.due_at for row in found if row.due_at is not None}
 

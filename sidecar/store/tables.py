@@ -58,6 +58,11 @@ circuits = Table(
     Column("probe_at", UtcDateTime),
     Column("last_error", Text),
     Column("last_error_at", UtcDateTime),
+    Column("failed_probes", Integer, nullable=False, server_default="0"),
+    Column("window_at", UtcDateTime),
+    Column("window_requests", Integer, nullable=False, server_default="0"),
+    Column("window_failures", Integer, nullable=False, server_default="0"),
+    Column("next_slot_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
@@ -121,6 +126,7 @@ log = Table(
     Column("status", Integer),
     Column("latency_ms", Float, nullable=False),
     Column("error", Text),
+    Column("request", Text),
     Column("response", Text),
     Column("replica", Name, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

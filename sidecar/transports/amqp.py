@@ -202,4 +202,4 @@ def _require_sendable(properties: Any) -> None:
     try:
         properties.encode()
     except pika.exceptions.AMQPError as error:
-        raise ValueError(f"a name is longer than {_LONGEST_NAME} bytes ({type(error).__name__})") from error
+        raise ValueError(f"a name is longer than {_LONGEST_NAME} bytes") from error

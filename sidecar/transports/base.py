@@ -14,7 +14,10 @@ from sidecar.settings import Service
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One message to a service. `delivery_id` lets the receiver recognise a repetition."""
+    """One message to a service. `delivery_id` lets the receiver recognise a repetition.
+
+    Of a good answer at most `keep_bytes` are wanted back; the beginning of any other always is.
+    """
 
     delivery_id: str
     method: str
@@ -22,6 +25,7 @@ class Request:
     body: bytes | None
     content_type: str | None
     headers: Mapping[str, str] = field(default_factory=dict)
+    keep_bytes: int = 0
 
 
 class Transport(Protocol):

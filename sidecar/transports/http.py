@@ -63,7 +63,7 @@ class HttpTransport:
             outcome,
             status=status,
             error=None if outcome is Outcome.DELIVERED else _refusal(status, headers),
-            response=None if outcome is Outcome.DELIVERED else text,
+            response=text if request.keep_bytes or outcome is not Outcome.DELIVERED else None,
             retry_after_s=retry_after(headers.get("retry-after"), self._clock.now()),
         )
 
@@ -83,7 +83,7 @@ class HttpTransport:
     def _once(self, message: httpx.Request) -> tuple[int, httpx.Headers, str]:
         answer = self._connection.handle_request(message)
         try:
-            return answer.status_code, answer.headers, _beginning(answer)
+            return answer.status_code, answer.headers, _beginning(answer, max(_EXCERPT, request.keep_bytes))
         finally:
             answer.close()
 
@@ -193,13 +193,13 @@ def _put(headers: httpx.Headers, more: Mapping[str, str]) -> None:
             headers[name] = value
 
 
-def _beginning(answer: httpx.Response) -> str:
+def _beginning(answer: httpx.Response, most: int) -> str:
     """Read the answer to its end, so that the connection can be kept, but keep only its beginning."""
     kept, length = b"", 0
     for piece in answer.iter_raw():
         length += len(piece)
-        if len(kept) < _EXCERPT:
-            kept += piece[: _EXCERPT - len(kept)]
+        if len(kept) < most:
+            kept += piece[: most - len(kept)]
         if length > _LONGEST_ANSWER:
             break
     return kept.decode("utf-8", "replace").replace("\0", "\ufffd")

@@ -182,5 +182,21 @@ CREATE TABLE mih_services (
 
 INSERT INTO mih_version (version_num) VALUES ('0001') RETURNING mih_version.version_num;
 
+-- Running upgrade 0001 -> 0002
+
+ALTER TABLE mih_circuits ADD COLUMN failed_probes INTEGER DEFAULT '0' NOT NULL;
+
+ALTER TABLE mih_circuits ADD COLUMN window_requests INTEGER DEFAULT '0' NOT NULL;
+
+ALTER TABLE mih_circuits ADD COLUMN window_failures INTEGER DEFAULT '0' NOT NULL;
+
+ALTER TABLE mih_circuits ADD COLUMN window_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE mih_circuits ADD COLUMN next_slot_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE mih_log ADD COLUMN request TEXT;
+
+UPDATE mih_version SET version_num='0002' WHERE mih_version.version_num = '0001';
+
 COMMIT;
 

@@ -180,3 +180,19 @@ CREATE TABLE mih_services (
 
 INSERT INTO mih_version (version_num) VALUES ('0001') RETURNING version_num;
 
+-- Running upgrade 0001 -> 0002
+
+ALTER TABLE mih_circuits ADD COLUMN failed_probes INTEGER DEFAULT '0' NOT NULL;
+
+ALTER TABLE mih_circuits ADD COLUMN window_requests INTEGER DEFAULT '0' NOT NULL;
+
+ALTER TABLE mih_circuits ADD COLUMN window_failures INTEGER DEFAULT '0' NOT NULL;
+
+ALTER TABLE mih_circuits ADD COLUMN window_at DATETIME;
+
+ALTER TABLE mih_circuits ADD COLUMN next_slot_at DATETIME;
+
+ALTER TABLE mih_log ADD COLUMN request TEXT;
+
+UPDATE mih_version SET version_num='0002' WHERE mih_version.version_num = '0001';
+

@@ -66,9 +66,14 @@ def _deliveries() -> Sequence[dict[str, Any]]:
 
 
 def _attempts() -> Sequence[dict[str, Any]]:
-    tries = [("d1", "crm", "delivered", 200, latency) for latency in (10.0, 20.0)]
-    tries += [("d2", "crm", "delivered", 201, 30.0), ("d3", "crm", "failed", 503, 40.0)]
-    tries += [("d5", "lms", "failed", None, 5000.0)] * 2
+    tries: list[tuple[str, str, str, int | None, float]] = [
+        ("d1", "crm", "delivered", 200, 10.0),
+        ("d1", "crm", "delivered", 200, 20.0),
+        ("d2", "crm", "delivered", 201, 30.0),
+        ("d3", "crm", "failed", 503, 40.0),
+        ("d5", "lms", "failed", None, 5000.0),
+        ("d5", "lms", "failed", None, 5000.0),
+    ]
     return [
         {
             "delivery_id": delivery,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.clock import SystemClock
-from sidecar.gateway.gateway import Line
+from sidecar.gateway.line import Line
 from sidecar.settings import Service
 from sidecar.transports import connection
 from sidecar.transports.base import Request, Transport, open_transport

@@ -28,6 +28,11 @@ TIMEOUT_S = 0.3
 # How much longer than its timeout an attempt may take on a busy machine; without a deadline it is for ever.
 SLACK_S = 2.0
 
+# What a transport does before any protocol is spoken is asked of all of them.
+every_kind = pytest.mark.parametrize("kind", ["rest", "amqp"], indirect=True)
+PLAIN = {"rest": "http", "amqp": "amqp"}
+SECURE = {"rest": "https", "amqp": "amqps"}
+
 
 def timed(transport: Transport, endpoint: str = "/x", **changes: object) -> tuple[Attempt, float]:
     started = time.monotonic()
@@ -50,11 +55,12 @@ def test_delivered_says_so_and_nothing_else(connect: Connect, receiver: Receiver
     assert [one.body for one in receiver.requests] == [b'{"a": 1}']
 
 
-def test_refused_connection_names_the_address(connect: Connect) -> None:
+@every_kind
+def test_refused_connection_names_the_address(connect: Connect, kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-    attempt = connect(f"http://127.0.0.1:{port}").send(request())
+    attempt = connect(f"{PLAIN[kind]}://127.0.0.1:{port}").send(request())
 
     assert attempt.outcome is Outcome.FAILED
     assert attempt.status is None
@@ -148,7 +154,10 @@ def test_deadline_holds_for_a_reader_that_takes_little_at_a_time(connect: Connec
     assert took_s < TIMEOUT_S + SLACK_S
 
 
-def test_deadline_holds_while_a_name_is_looked_up(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+@every_kind
+def test_deadline_holds_while_a_name_is_looked_up(
+    connect: Connect, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = threading.Event()
 
     def stuck(*_: object, **__: object) -> list[object]:
@@ -157,7 +166,7 @@ def test_deadline_holds_while_a_name_is_looked_up(connect: Connect, monkeypatch:
 
     monkeypatch.setattr(socket, "getaddrinfo", stuck)
 
-    attempt, took_s = timed(connect("http://slow.example", timeout=TIMEOUT_S))
+    attempt, took_s = timed(connect(f"{PLAIN[kind]}://slow.example:80", timeout=TIMEOUT_S))
 
     found.set()
     assert attempt.outcome is Outcome.FAILED
@@ -165,8 +174,9 @@ def test_deadline_holds_while_a_name_is_looked_up(connect: Connect, monkeypatch:
     assert took_s < TIMEOUT_S + SLACK_S
 
 
-def test_name_that_nobody_knows_is_a_failure(connect: Connect) -> None:
-    attempt = connect("http://no-such-host.invalid").send(request())
+@every_kind
+def test_name_that_nobody_knows_is_a_failure(connect: Connect, kind: str) -> None:
+    attempt = connect(f"{PLAIN[kind]}://no-such-host.invalid:80").send(request())
 
     assert attempt.outcome is Outcome.FAILED
     assert said(attempt).startswith("could not connect to no-such-host.invalid:80: ")
@@ -299,33 +309,40 @@ def test_certificate_of_a_trusted_authority_is_accepted(connect: Connect, truste
     assert attempt.outcome is Outcome.DELIVERED
 
 
-def test_certificate_of_an_unknown_authority_is_a_failure(connect: Connect, authority: Authority) -> None:
+@every_kind
+def test_certificate_of_an_unknown_authority_is_a_failure(
+    connect: Connect, kind: str, authority: Authority
+) -> None:
     with Receiver(authority.server("IP:127.0.0.1")) as secure:
-        attempt = connect(secure.url).send(request())
+        attempt = connect(f"{SECURE[kind]}://127.0.0.1:{secure.port}").send(request())
 
     assert attempt.outcome is Outcome.FAILED
     assert "certificate verify failed: unable to get local issuer certificate" in said(attempt)
     assert secure.requests == []
 
 
+@every_kind
 @pytest.mark.parametrize(
     ("name", "days", "sentence"),
     [("DNS:other.example", 2, "IP address mismatch"), ("IP:127.0.0.1", -1, "certificate has expired")],
 )
-def test_wrong_certificate_is_a_failure(
-    connect: Connect, trusted: Authority, name: str, days: int, sentence: str
+def test_wrong_certificate_is_a_failure(  # noqa: PLR0917 - fixtures
+    connect: Connect, kind: str, trusted: Authority, name: str, days: int, sentence: str
 ) -> None:
     with Receiver(trusted.server(name, days=days)) as secure:
-        attempt = connect(secure.url).send(request())
+        attempt = connect(f"{SECURE[kind]}://127.0.0.1:{secure.port}").send(request())
 
     assert attempt.outcome is Outcome.FAILED
     assert sentence in said(attempt)
     assert secure.requests == []
 
 
-def test_tls_handshake_that_hangs_ends_at_the_deadline(connect: Connect, trusted: Authority) -> None:
+@every_kind
+def test_tls_handshake_that_hangs_ends_at_the_deadline(
+    connect: Connect, kind: str, trusted: Authority
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        transport = connect(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout=TIMEOUT_S)
+        transport = connect(f"{SECURE[kind]}://127.0.0.1:{silent.getsockname()[1]}", timeout=TIMEOUT_S)
 
         attempt, took_s = timed(transport)
 
@@ -333,7 +350,8 @@ def test_tls_handshake_that_hangs_ends_at_the_deadline(connect: Connect, trusted
     assert took_s < TIMEOUT_S + SLACK_S
 
 
-def test_plain_http_behind_https_is_a_failure(connect: Connect, trusted: Authority) -> None:
+@every_kind
+def test_no_tls_where_tls_is_wanted_is_a_failure(connect: Connect, kind: str, trusted: Authority) -> None:
     def complain(listener: socket.socket) -> None:
         wire, _ = listener.accept()
         with wire:
@@ -344,7 +362,7 @@ def test_plain_http_behind_https_is_a_failure(connect: Connect, trusted: Authori
         server = threading.Thread(target=complain, args=(listener,), daemon=True)
         server.start()
 
-        attempt = connect(f"https://127.0.0.1:{listener.getsockname()[1]}").send(request())
+        attempt = connect(f"{SECURE[kind]}://127.0.0.1:{listener.getsockname()[1]}").send(request())
 
         server.join()
     assert attempt.outcome is Outcome.FAILED

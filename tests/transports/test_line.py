@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from sidecar.clock import FakeClock
-from sidecar.gateway.gateway import Line
+from sidecar.gateway.line import Line
 from sidecar.model import Delivery, Outcome
 from sidecar.settings import Service
 from tests.receiver import Receiver, answer, echo

@@ -18,6 +18,7 @@ def scope(
     delivery_id: str,
     site: str,
     now: datetime,
+    site_url: str = "",
 ) -> dict[str, Any]:
     """Return the names of a template with their values. Mask what must not leave before it gets here."""
     columns = {name: getattr(event, name) for name in EVENT_COLUMNS}
@@ -31,6 +32,7 @@ def scope(
         "service": service,
         "delivery": {"id": delivery_id},
         "site": site,
+        "site_url": site_url,
         "now": now,
         **lookups,
     }

@@ -1,9 +1,11 @@
 """What a text becomes decides how a placeholder is written: which escaper, depending on where it stands."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Format(Protocol):
         """Return the name of the environment's filter that writes a value here."""
         ...
 
+    def refusal(self, stand: Stand) -> str | None:
+        """Return why no placeholder may stand here, None where one may."""
+        ...
+
     def literal(self, text: str) -> str:
         """Return literal text as it is to come out."""
         ...
@@ -38,6 +44,9 @@ class Format(Protocol):
 
 OUTSIDE, BETWEEN = "outside quotes", "between quotes"
 PATH, QUERY = "in the path", "in the query"
+CONTENT, TAG = "between tags", "inside a tag"
+DOUBLE, SINGLE = "in double quotes of a tag", "in single quotes of a tag"
+CDATA, COMMENT, INSTRUCTION = "in a CDATA section", "in a comment", "in a processing instruction"
 
 
 class JsonFormat:
@@ -59,6 +68,11 @@ class JsonFormat:
     def escaper(self, stand: Stand) -> str:
         return "json string" if stand.where == BETWEEN else "json value"
 
+    def refusal(self, stand: Stand) -> str | None:
+        if stand.dangling:
+            return "a backslash before a placeholder would swallow its beginning: write two, or none"
+        return None
+
     def literal(self, text: str) -> str:
         return text
 
@@ -73,6 +87,50 @@ class UrlFormat:
 
     def escaper(self, stand: Stand) -> str:
         return "path piece" if stand.where == PATH else "query piece"
+
+    def refusal(self, stand: Stand) -> str | None:  # noqa: ARG002
+        return None
+
+    def literal(self, text: str) -> str:
+        return text
+
+
+class XmlFormat:
+    """XML text: a value is content of an element, of an attribute or of CDATA, never structure."""
+
+    start = Stand(CONTENT)
+    _openings = re.compile(r"<!\[CDATA\[|<!--|<\?|<")
+    _kinds = {"<![CDATA[": CDATA, "<!--": COMMENT, "<?": INSTRUCTION, "<": TAG}  # noqa: RUF012
+    _ends = {  # noqa: RUF012
+        CDATA: re.compile(r"]]>"), COMMENT: re.compile("-->"), INSTRUCTION: re.compile(r"\?>"),
+        DOUBLE: re.compile('"'), SINGLE: re.compile("'"), TAG: re.compile("[\"'>]"),
+    }
+    _after_tag = {'"': DOUBLE, "'": SINGLE, ">": CONTENT}  # noqa: RUF012
+
+    def after(self, stand: Stand, literal: str, number: int) -> Stand:
+        where, since, at = stand.where, stand.since, 0
+        while found := self._ends.get(where, self._openings).search(literal, at):
+            where, since, at = self._next(where, found[0]), number + found.start(), found.end()
+        return Stand(where, since)
+
+    def _next(self, where: str, sign: str) -> str:
+        if where == CONTENT:
+            return self._kinds[sign]
+        if where == TAG:
+            return self._after_tag[sign]
+        return TAG if where in (DOUBLE, SINGLE) else CONTENT
+
+    def escaper(self, stand: Stand) -> str:
+        if stand.where == CDATA:
+            return "xml cdata"
+        return "xml text" if stand.where == CONTENT else "xml attribute"
+
+    def refusal(self, stand: Stand) -> str | None:
+        if stand.where == TAG:
+            return "inside a tag a placeholder has to stand between quotes, as the value of an attribute"
+        if stand.where in (COMMENT, INSTRUCTION):
+            return f"no placeholder can stand {stand.where}"
+        return None
 
     def literal(self, text: str) -> str:
         return text
@@ -92,12 +150,23 @@ class PlainFormat:
     def escaper(self, stand: Stand) -> str:  # noqa: ARG002
         return self.name
 
+    def refusal(self, stand: Stand) -> str | None:  # noqa: ARG002
+        return None
+
     def literal(self, text: str) -> str:
         return self.write(text)
 
 
+def _form_literal(written: str) -> str:
+    """Return what the author wrote in one line; what a form cannot hold as it is, is encoded."""
+    in_one_line = re.sub(r"[ \t]*[\r\n]+[ \t]*", "", written)
+    return quote(in_one_line, safe="=&%+[]*!$'(),:;@/?~ ").replace(" ", "+")
+
+
 JSON: Format = JsonFormat()
 URL: Format = UrlFormat()
+XML: Format = XmlFormat()
+FORM: Format = PlainFormat("form piece", _form_literal)
 TEXT: Format = PlainFormat("plain text")
 HEADER: Format = PlainFormat("header piece")
 STRING: Format = PlainFormat("json string", lambda text: json.dumps(text, ensure_ascii=False)[1:-1])

@@ -1,4 +1,4 @@
-"""Values become text here: JSON, the inside of JSON strings, plain text, pieces of URLs and headers."""
+"""Values become text here: JSON, the inside of JSON strings, XML, plain text, pieces of URLs and headers."""
 
 import json
 import re
@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from math import isfinite
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from jinja2 import Undefined
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CDATA_SIGNS = re.compile(r"[\]>]")
+_XML_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+_XML_ATTRIBUTE = _XML_TEXT | str.maketrans({'"': "&quot;", "'": "&apos;", "\n": "&#10;", "\t": "&#9;"})
 _NO_HEADER = re.compile(r"[^\t\x20-\x7e]")
 
 
@@ -95,6 +99,31 @@ def path_piece(value: Any) -> str:
 def query_piece(value: Any) -> str:
     """Return one percent-encoded piece of a URL's query."""
     return quote(mend(_one_line(text(value))), safe="")
+
+
+def form_piece(value: Any) -> str:
+    """Return a name or value of application/x-www-form-urlencoded."""
+    return quote_plus(mend(text(value)))
+
+
+def xml_text(value: Any) -> str:
+    """Return content of an XML element. What XML cannot carry, such as NUL, becomes U+FFFD."""
+    return _for_xml(value).translate(_XML_TEXT)
+
+
+def xml_attribute(value: Any) -> str:
+    """Return content of an XML attribute, between whichever quotes; line breaks survive."""
+    return _for_xml(value).translate(_XML_ATTRIBUTE)
+
+
+def xml_cdata(value: Any) -> str:
+    """Return content of a CDATA section, which it cannot end whatever stands before and behind it."""
+    signs = {"]": "]]]><![CDATA[", ">": "]]><![CDATA[>"}
+    return _CDATA_SIGNS.sub(lambda found: signs[found[0]], _for_xml(value))
+
+
+def _for_xml(value: Any) -> str:
+    return _NO_XML.sub("\ufffd", text(value))
 
 
 def header_piece(value: Any) -> str:

@@ -22,7 +22,7 @@ _TEXT_COLUMNS = frozenset(name for name, field in Event.__annotations__.items() 
 class Names:
     """The names of a scope, with their fields where these are certain."""
 
-    def __init__(self, lookups: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, lookups: Mapping[str, tuple[str, ...]], *, site_url: bool = True) -> None:
         self.lookups = frozenset(lookups)
         self._known: dict[str, _Known | None] = {name: _column(name) for name in EVENT_COLUMNS}
         self._known |= dict.fromkeys(("rule", "service", "site"), _TEXT)
@@ -33,12 +33,16 @@ class Names:
         self._known["delivery"] = _Known(("id",), MAPPING_METHODS)
         self._known["now"] = _Known(tuple(sorted(TIME_FIELDS)), TIME_METHODS)
         self._known["other"] = None
+        if site_url:
+            self._known["site_url"] = _TEXT
 
     def __contains__(self, name: object) -> bool:
         return name in self._known
 
     def unknown(self, name: str) -> str:
         """Say that there is no such name, and which was probably meant."""
+        if name == "site_url":
+            return "site_url is not set: write Moodle's address there, such as https://moodle.example.org"
         return f'there is no "{name}"{did_you_mean(name, sorted(self._known))}'
 
     def unknown_field(self, name: str, field: str) -> str | None:

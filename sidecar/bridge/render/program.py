@@ -1,6 +1,5 @@
 """A compiled template and one row's names pass through here; text comes out, or an error that says where."""
 
-import json
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -10,8 +9,9 @@ from jinja2 import nodes
 from jinja2.compiler import generate
 
 from sidecar.bridge.render.budget import Budget, Overrun, PayloadTooLarge
-from sidecar.bridge.render.jsonsafe import mend, refuse_constant
+from sidecar.bridge.render.jsonsafe import mend
 from sidecar.bridge.render.sandbox import ENVIRONMENT, RenderContext
+from sidecar.bridge.render.soundness import Flaw, Proof
 from sidecar.bridge.render.source import Sources
 from sidecar.errors import TemplateError
 
@@ -47,15 +47,13 @@ class Program:
             raise self._explained(error) from error
         return mend("".join(pieces))
 
-    def run_json(self, scope: Mapping[str, Any]) -> str:
-        """Return the rendered text after proving that it is JSON."""
+    def run_proven(self, scope: Mapping[str, Any], proof: Proof) -> str:
+        """Return the rendered text after proving that it is sound."""
         text = self.run(scope)
         try:
-            json.loads(text, parse_constant=refuse_constant)
-        except json.JSONDecodeError as error:
-            raise TemplateError(self._not_json(scope, text, error)) from error
-        except (ValueError, RecursionError) as error:
-            raise TemplateError(f"{self._sources.place(1)}: the result is no valid JSON: {error}") from error
+            proof.check(text)
+        except Flaw as flaw:
+            raise TemplateError(self._unsound(scope, text, flaw, proof.name)) from flaw
         return text
 
     def _pieces(self, scope: Mapping[str, Any]) -> Iterator[str]:
@@ -68,11 +66,15 @@ class Program:
         kind = PayloadTooLarge if isinstance(error, PayloadTooLarge) else TemplateError
         return kind(f"{self._sources.place(number, whole=True)}: {_reason(error)}")
 
-    def _not_json(self, scope: Mapping[str, Any], text: str, error: json.JSONDecodeError) -> str:
-        place = self._sources.place(self._origin(scope, error.pos), whole=True)
-        near = f"{text[max(error.pos - _NEAR, 0) : error.pos]}⟶{text[error.pos : error.pos + _NEAR]}"
-        where = f"line {error.lineno}, column {error.colno} of the result"
-        return f"{place}: the result is no valid JSON: {error.msg} at {where}, near {' '.join(near.split())}"
+    def _unsound(self, scope: Mapping[str, Any], text: str, flaw: Flaw, name: str) -> str:
+        at = flaw.position
+        if at is None:
+            return f"{self._sources.place(1)}: the result is no valid {name}: {flaw.message}"
+        place = self._sources.place(self._origin(scope, at), whole=True)
+        near = f"{text[max(at - _NEAR, 0) : at]}⟶{text[at : at + _NEAR]}"
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        where = f"line {line}, column {column} of the result, near {' '.join(near.split())}"
+        return f"{place}: the result is no valid {name}: {flaw.message} at {where}"
 
     def _origin(self, scope: Mapping[str, Any], position: int) -> int:
         # Rendered once more, to see at which line of the generated code the piece at that position comes out.

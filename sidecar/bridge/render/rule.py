@@ -8,21 +8,12 @@ from typing import Any
 from sidecar.bridge.render.budget import MAX_SIZE
 from sidecar.bridge.render.formats import HEADER, URL
 from sidecar.bridge.render.names import Names
+from sidecar.bridge.render.payload import Encoding, Payload, compile_payload
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.template import BrokenRule, Compiler
 from sidecar.errors import TemplateError
-from sidecar.model import EVENT_COLUMNS
 from sidecar.moodle.lookups import COLUMNS
 from sidecar.settings.schema import Rule
-
-# The payload of a rule that names none. Receivers rely on it: names may be added, never changed.
-WHOLE_EVENT: Mapping[str, str] = {
-    "delivery_id": "{{ delivery.id }}",
-    "site": "{{ site }}",
-    "rule": "{{ rule }}",
-    **{name: f"{{{{ {name} }}}}" for name in EVENT_COLUMNS},
-}
-_WITHOUT_BODY = frozenset(("GET", "DELETE", "HEAD"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +57,16 @@ class Template:
         return {name: program.run(scope).strip() for name, program in self._programs.headers.items()}
 
     def body(self, scope: Mapping[str, Any]) -> str | None:
-        """Return the payload, always valid JSON; None where the method carries none."""
-        programs = self._programs
-        if programs.body is None:
-            return None
-        return programs.body.run(scope) if programs.proven else programs.body.run_json(scope)
+        """Return the rendered payload, sound in its format; None where the method carries none."""
+        return self._programs.payload.body(scope)
 
     def render_all(self, scope: Mapping[str, Any]) -> Rendered:
         """Return the whole request, as a preview shows it and the queue takes it."""
-        headers, body = self.headers(scope), self.body(scope)
-        named = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
-        content_type = named or (None if body is None else "application/json")
-        return Rendered(self.method, self.endpoint(scope), headers, body, content_type)
+        headers, parcel = self.headers(scope), self._programs.payload.parcel(scope)
+        named = {name.lower(): value for name, value in headers.items()}
+        brought = {name: value for name, value in parcel.headers.items() if name.lower() not in named}
+        content_type = named.get("content-type", parcel.content_type)
+        return Rendered(self.method, self.endpoint(scope), {**brought, **headers}, parcel.body, content_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +74,35 @@ class _Programs:
     when: Program | None
     endpoint: Program
     headers: Mapping[str, Program]
-    body: Program | None
-    proven: bool
+    payload: Payload
     dots: bool
 
 
 def compile_rule(
-    rule: Rule, *, lookups: Mapping[str, tuple[str, ...]] = COLUMNS, max_size: int = MAX_SIZE
+    rule: Rule,
+    encoding: Encoding = Encoding(),  # noqa: B008 - it is frozen
+    *,
+    site_url: str = "",
+    lookups: Mapping[str, tuple[str, ...]] = COLUMNS,
+    max_size: int = MAX_SIZE,
 ) -> Template:
     """Compile everything of a rule that is a template. Raises BrokenRule with all problems at once.
 
-    `lookups` are the tables that templates can name, with their columns; `max_size` is in characters.
+    `site_url` is Moodle's address, empty where nobody has said it; `lookups` are the tables that templates
+    can name, with their columns; `max_size` is in characters.
     """
-    compiler = Compiler(Names(lookups), max_size)
+    compiler = Compiler(Names(lookups, site_url=bool(site_url)), max_size)
     when = compiler.condition("when", rule.when) if rule.when is not None else None
     endpoint = compiler.text("endpoint", rule.endpoint, URL)
     headers = {name: compiler.text(f"headers.{name}", value, HEADER) for name, value in rule.headers.items()}
-    body, proven = _body(rule, compiler)
+    payload = compile_payload(rule, encoding, compiler)
     problems = [*compiler.problems, *_literal_problems(rule)]
     if problems or endpoint is None:
         raise BrokenRule(problems)
     kept = {name: program for name, program in headers.items() if program is not None}
-    programs = _Programs(when, endpoint, kept, body, proven, _climbs(rule.endpoint))
-    return Template(rule.method, programs, compiler.needs)
-
-
-def _body(rule: Rule, compiler: Compiler) -> tuple[Program | None, bool]:
-    if rule.payload is None:
-        return (None if rule.method in _WITHOUT_BODY else compiler.tree("payload", WHOLE_EVENT)), True
-    if not isinstance(rule.payload, str):
-        return compiler.tree("payload", rule.payload), True
-    return compiler.json_text("payload", rule.payload) or (None, True)
+    return Template(
+        rule.method, _Programs(when, endpoint, kept, payload, _climbs(rule.endpoint)), compiler.needs
+    )
 
 
 def _literal_problems(rule: Rule) -> list[str]:

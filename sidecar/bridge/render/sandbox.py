@@ -13,12 +13,16 @@ from jinja2.utils import Namespace, missing, pass_context
 from sidecar.bridge.render.budget import MAX_BITS, Budget, Overrun, size
 from sidecar.bridge.render.filters import FUNCTIONS, metered
 from sidecar.bridge.render.jsonsafe import (
+    form_piece,
     header_piece,
     json_string,
     json_value,
     path_piece,
     query_piece,
     text,
+    xml_attribute,
+    xml_cdata,
+    xml_text,
 )
 from sidecar.moodle.lookups import Record
 from sidecar.settings.wording import listing
@@ -220,6 +224,10 @@ _ESCAPERS: dict[str, Any] = {
     "path piece": path_piece,
     "query piece": query_piece,
     "header piece": header_piece,
+    "form piece": form_piece,
+    "xml text": xml_text,
+    "xml attribute": xml_attribute,
+    "xml cdata": xml_cdata,
     "plain text": _plain_text,
     "a truth": _truth,
     "each one": _each,

@@ -1,6 +1,5 @@
 """A rule's texts pass through here once, when the configuration is loaded, and become programs."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,10 +8,11 @@ from jinja2.meta import TrackingCodeGenerator
 from jinja2.parser import Parser
 
 from sidecar.bridge.render.formats import CONDITION, JSON, STRING, Format
-from sidecar.bridge.render.jsonsafe import json_value, refuse_constant
+from sidecar.bridge.render.jsonsafe import json_value
 from sidecar.bridge.render.names import Names
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.sandbox import ENVIRONMENT
+from sidecar.bridge.render.soundness import Flaw, Proof
 from sidecar.bridge.render.source import Sources
 from sidecar.bridge.render.weave import Problem, Weaver
 from sidecar.errors import TemplateError
@@ -46,14 +46,14 @@ class Compiler:
         """Compile a text of a format."""
         return self._program(label, lambda work: work.text(label, text, form))
 
-    def json_text(self, label: str, text: str) -> tuple[Program, bool] | None:
-        """Compile JSON text; also tell whether every rendering of it is JSON, whatever the data."""
+    def proven_text(self, label: str, text: str, form: Format, proof: Proof) -> tuple[Program, bool] | None:
+        """Compile text that has to be sound; also tell whether every rendering is, whatever the data."""
         proven = False
 
         def parse(work: "_Work") -> list[nodes.Node]:
             nonlocal proven
-            body = work.text(label, text, JSON)
-            proven = not work.problems and _proven(body)
+            body = work.text(label, text, form)
+            proven = not work.problems and _proven(body, proof)
             return body
 
         program = self._program(label, parse)
@@ -186,20 +186,21 @@ def _literal(text: str) -> nodes.Output:
     return nodes.Output([nodes.TemplateData(text, lineno=1)], lineno=1)
 
 
-def _proven(body: Sequence[nodes.Node]) -> bool:
-    """Tell whether a text is JSON whatever its placeholders hold. Raises Problem where it never can be.
+def _proven(body: Sequence[nodes.Node], proof: Proof) -> bool:
+    """Tell whether a text is sound whatever its placeholders hold. Raises Problem where it never can be.
 
-    Without branches its shape is known now. A placeholder outside quotes is a whole value, so what is right
-    with `null` there is right with anything. Right with a text only, as a key is: then the data decides.
+    Without branches its shape is known now.
     """
     if not all(isinstance(node, _STRAIGHT) for node in body):
         return False
     parts = [part for node in body if isinstance(node, nodes.Output) for part in node.nodes]
-    if _error(parts, "null") is None:
+    flaws = [(_flaw(parts, value, proof), value) for value in proof.stand_ins]
+    if flaws[0][0] is None:
         return True
-    error = _error(parts, '""')
-    if error is not None:
-        raise Problem(f"this can never be valid JSON: {error.msg}", _number_at(parts, error.pos))
+    flaw, value = flaws[-1]
+    if flaw is not None:
+        number = _number_at(parts, flaw.position or 0, value)
+        raise Problem(f"this can never be valid {proof.name}: {flaw.message}", number)
     return False
 
 
@@ -209,17 +210,17 @@ def _stand_in(part: nodes.Expr, value: str) -> str:
     return value if isinstance(part, nodes.Filter) and part.name == "json value" else ""
 
 
-def _error(parts: Sequence[nodes.Expr], value: str) -> json.JSONDecodeError | None:
+def _flaw(parts: Sequence[nodes.Expr], value: str, proof: Proof) -> Flaw | None:
     try:
-        json.loads("".join(_stand_in(part, value) for part in parts), parse_constant=refuse_constant)
-    except json.JSONDecodeError as error:
-        return error
+        proof.check("".join(_stand_in(part, value) for part in parts))
+    except Flaw as flaw:
+        return flaw
     return None
 
 
-def _number_at(parts: Sequence[nodes.Expr], position: int) -> int:
+def _number_at(parts: Sequence[nodes.Expr], position: int, value: str) -> int:
     for part in parts:
-        length = len(_stand_in(part, '""'))
+        length = len(_stand_in(part, value))
         if position < length:
             return part.lineno + (position if isinstance(part, nodes.TemplateData) else 0)
         position -= length

@@ -101,9 +101,9 @@ class Weaver:
                 stand = form.after(stand, child.data, child.lineno)
                 child.data = form.literal(child.data)
                 continue
-            if stand.dangling:
-                message = "a backslash before a placeholder would swallow its beginning: write two, or none"
-                self._problems.append(Problem(message, child.lineno))
+            refusal = form.refusal(stand)
+            if refusal is not None:
+                self._problems.append(Problem(refusal, child.lineno))
             node.nodes[index] = _filtered(self._expressions.visit(child), form.escaper(stand), child.lineno)
         return stand
 

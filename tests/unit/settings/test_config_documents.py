@@ -16,7 +16,13 @@ from sidecar.settings.schema import Section, Settings
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 EXAMPLE = CONFIG / "sidecar.example.yaml"
 URL = "mysql+pymysql://mih:p4ss@db/moodle"
-ENV = {"MOODLE_DB_URL": URL, "CRM_TOKEN": "t", "HELPDESK_KEY": "k", "REGISTRY_PASSWORD": "p"}
+ENV = {
+    "MOODLE_DB_URL": URL,
+    "CRM_TOKEN": "t",
+    "HELPDESK_KEY": "k",
+    "REGISTRY_PASSWORD": "p",
+    "BUS_PASSWORD": "p",
+}
 
 
 def sections(section: type[Section] = Section) -> list[type[Section]]:
@@ -30,7 +36,7 @@ def schema() -> Any:
 def test_the_example_loads() -> None:
     settings = load(EXAMPLE, ENV)
 
-    assert sorted(settings.services) == ["crm", "helpdesk", "registry"]
+    assert sorted(settings.services) == ["bus", "crm", "helpdesk", "registry"]
     assert "relateduser.firstname" in settings.rules[0].payload
 
 

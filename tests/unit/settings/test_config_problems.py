@@ -56,7 +56,7 @@ def test_all_problems_come_in_one_report_in_the_order_of_the_file(tmp_path: Path
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("extra: 1", "extra: unknown key; there is site, moodle, store, tail, dispatch, retention, services and rules"),
+        ("extra: 1", "extra: unknown key; there is site, site_url, moodle, store, tail, dispatch, retention, services and rules"),
         ("dispatch: 4", "dispatch: expected a mapping (key: value), got a number"),
         ("dispatch: {concurrency: many}", "dispatch.concurrency: expected a whole number, got text"),
         ("dispatch: {concurrency: 0}", "dispatch.concurrency: must be at least 1"),
@@ -146,7 +146,7 @@ def test_an_event_that_cannot_be_is_mended(tmp_path: Path, event: str, expected:
         ("{base_url: 'https://x/?a=1'}", ".base_url: no ? and no # here: a rule's endpoint is appended, and it may hold a query"),
         ("{base_url: 'https://x:port/'}", ".base_url: this is no URL: its host or port cannot be read"),
         ("{base_url: 'https://x y/'}", ".base_url: this is no URL: it holds a blank or a control character, or the port 0"),
-        ("{base_url: 'https://x', type: soup}", '.type: unknown type "soup"; there is rest'),
+        ("{base_url: 'https://x', type: soup}", '.type: unknown type "soup"; there is amqp and rest'),
         ("{base_url: 'https://x', auth: bearer}", ".auth: expected a mapping (key: value), got text"),
         ("{base_url: 'https://x', auth: {type: oauth}}", ".auth: unknown type; there is none, bearer, apikey and basic"),
         ("{base_url: 'https://x', auth: {token: x}}", ".auth: its type is missing; there is none, bearer, apikey and basic"),

@@ -1,0 +1,109 @@
+"""Turn a delivery into one attempt at its service."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr
+
+from sidecar.clock import Clock
+from sidecar.model import Attempt, Delivery, Outcome
+from sidecar.settings import BasicAuth, Service
+from sidecar.transports.base import Request, Transport, open_transport
+
+_SHORTEST_SECRET = 4
+_LONGEST_TEXT = 4_096
+_STARS = "********"
+
+
+class Line:
+    """One thread's way to one service."""
+
+    def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+        self._transport: Transport | None = None
+        self._secrets = _secrets_of(service)
+
+    def send(self, delivery: Delivery) -> Attempt:
+        """Send once. An Attempt comes back whatever happens, with no secret of the service in it."""
+        return self.masked(self.call(delivery))
+
+    def call(self, delivery: Delivery, *, keep_bytes: int = 0) -> Attempt:
+        """Send once and return the answer as it came, up to `keep_bytes` of a good one."""
+        try:
+            if self._transport is None:
+                self._transport = open_transport(self._service, self._clock)
+            return self._transport.send(_request(delivery, keep_bytes))
+        except Exception as error:  # noqa: BLE001 - a transport's bug must cost one attempt, not the sender thread
+            self.close()
+            return Attempt(Outcome.FAILED, self._clock.now(), 0, error=f"{type(error).__name__}: {error}")
+
+    def masked(self, attempt: Attempt) -> Attempt:
+        """Return the attempt as it may be written down."""
+        return replace(attempt, error=self._masked(attempt.error), response=self._masked(attempt.response))
+
+    def close(self) -> None:
+        """Close the connection."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    def _masked(self, text: str | None) -> str | None:
+        """Take out secrets, also one that the text's end cuts, and characters that a database refuses."""
+        if text is None:
+            return None
+        for secret in self._secrets:
+            text = text.replace(secret, _STARS)
+        cut = max((_cut_at_end(text, secret) for secret in self._secrets), default=0)
+        text = text[: len(text) - cut] + _STARS if cut else text
+        return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
+
+
+def _request(delivery: Delivery, keep_bytes: int) -> Request:
+    return Request(
+        delivery_id=delivery.delivery_id,
+        method=delivery.method,
+        endpoint=delivery.endpoint,
+        body=delivery.body.encode() if delivery.body is not None else None,
+        content_type=delivery.content_type,
+        headers=delivery.headers,
+        keep_bytes=keep_bytes,
+    )
+
+
+def _cut_at_end(text: str, secret: str) -> int:
+    """Return how many characters at the end of `text` are the beginning of `secret`."""
+    longest = min(len(text), len(secret) - 1)
+    lengths = range(longest, _SHORTEST_SECRET - 1, -1)
+    return next((length for length in lengths if text.endswith(secret[:length])), 0)
+
+
+def _secrets_of(service: Service) -> list[str]:
+    """Return all texts that give a secret away, the longest first; very short ones mask common words."""
+    plain = [text for text in _collected(service) if len(text) >= _SHORTEST_SECRET]
+    if isinstance(service.auth, BasicAuth):
+        pair = f"{service.auth.username}:{service.auth.password.get_secret_value()}"
+        plain.append(base64.b64encode(pair.encode()).decode())
+    written = {form for text in plain for form in (text, json.dumps(text)[1:-1], quote(text, safe=""))}
+    return sorted(written, key=len, reverse=True)
+
+
+def _collected(value: Any) -> Iterator[str]:
+    """Yield every secret below `value`, of a header such as `Token abc` also what follows the first word."""
+    match value:
+        case SecretStr():
+            whole = value.get_secret_value()
+            yield whole
+            yield whole.partition(" ")[2]
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from _collected(getattr(value, name))
+        case dict():
+            for item in value.values():
+                yield from _collected(item)
+        case _:
+            pass

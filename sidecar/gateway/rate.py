@@ -1,0 +1,43 @@
+"""The rate limit of a service: requests get moments, evenly spaced, shared out among all processes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+# How far ahead moments are given out. What waits for one is in a process's hands, so not far.
+AHEAD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The next free moments to send at: `count` of them, `every_s` apart, beginning with `first`."""
+
+    first: datetime
+    every_s: float
+    count: int
+
+    def moment(self, number: int) -> datetime:
+        """Return the moment of the request with this number, from 0."""
+        return self.first + timedelta(seconds=self.every_s * number)
+
+    @property
+    def again_at(self) -> datetime:
+        """When it is worth asking again, so that what is given out next comes in batches."""
+        return self.moment(self.count) - timedelta(seconds=AHEAD_S / 2)
+
+
+def free_slots(next_at: datetime | None, rate: float, *, now: datetime, most: int) -> Slots:
+    """Return the slots that may be taken now, at most `most`, none of them more than a second ahead.
+
+    `next_at` is the first moment that nobody has taken, None if nobody ever took one. A moment that passed
+    without a request is lost: what a service is spared at one time does not come upon it at another.
+    """
+    every_s = 1 / rate
+    first = now if next_at is None or _impossible(next_at, every_s, now) else max(next_at, now)
+    left_s = AHEAD_S - (first - now).total_seconds()
+    count = int(left_s / every_s) + 1 if left_s >= 0 else 0
+    return Slots(first, every_s, min(count, most))
+
+
+def _impossible(next_at: datetime, every_s: float, now: datetime) -> bool:
+    """Whether nobody can have taken moments that far ahead: the limit was lower then, or the clock wrong."""
+    return next_at > now + timedelta(seconds=AHEAD_S + every_s)

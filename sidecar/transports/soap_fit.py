@@ -1,0 +1,162 @@
+"""A JSON payload becomes the arguments of a SOAP operation, or a sentence that says where it does not fit.
+
+zeep itself takes `maybe` for a boolean and `soon` for a date: what it lets through is looked at here.
+"""
+
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from zeep.xsd.types import AnySimpleType, ComplexType, ListType, UnionType, builtins
+
+from sidecar.settings.wording import did_you_mean, kind, listing
+from sidecar.transports.soap_shape import Misfit, Operation, array_of, fields
+
+# What XML 1.0 can hold in no way, not even escaped.
+_UNSENDABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MOMENTS: dict[type, str] = {
+    builtins.DateTime: "a time such as 2026-03-02T08:00:00Z",
+    builtins.Date: "a date such as 2026-03-02",
+    builtins.Time: "a time of day such as 08:00:00",
+    builtins.Duration: "a duration such as PT90M",
+}
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+def arguments(operation: Operation, body: bytes | None) -> dict[str, Any]:
+    """Return the arguments for an operation of zeep's. Raises Misfit."""
+    payload = _payload(body)
+    headers = payload.pop("_soapheaders", None)
+    takes = operation.takes
+    if takes is None and payload:
+        raise Misfit(f"{operation.name} takes no arguments, got {listing(payload)}")
+    if isinstance(takes, ComplexType):
+        fitted = _object(takes, payload, "")
+    else:
+        fitted = {name: _value(takes, value, name) for name, value in payload.items()}
+    if headers is not None:
+        fitted["_soapheaders"] = _value(operation.message.input.header.type, headers, "_soapheaders")
+    return fitted
+
+
+def _payload(body: bytes | None) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        payload = json.loads(body, parse_float=Decimal, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise Misfit(f"the payload is no JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise Misfit(f"the payload has to be an object with the arguments by name, got {kind(payload)}")
+    return payload
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _value(of: Any, value: Any, place: str) -> Any:
+    match of:
+        case ComplexType() if of._array_type:
+            return value
+        case ComplexType():
+            return _complex(of, value, place)
+        case AnySimpleType():
+            return _simple(of, value, place)
+        case _:
+            return value
+
+
+def _complex(of: Any, value: Any, place: str) -> Any:
+    if isinstance(value, Mapping):
+        return _object(of, value, place)
+    known = fields(of)
+    array = array_of(of)
+    if isinstance(value, list) and array is not None:
+        return {array[0]: _element(array[1], value, f"{place}.{array[0]}")}
+    if "_value_1" in known and not isinstance(value, list):
+        return {"_value_1": _value(known["_value_1"].type, value, place)}
+    raise Misfit(f"{place}: expected an object with {listing(known)}, got {kind(value)}")
+
+
+def _object(of: Any, value: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return the fields of a complex type; null is the same as not there."""
+    known, fitted = fields(of), {}
+    for name, one in value.items():
+        inner = f"{place}.{name}" if place else name
+        if name not in known and not re.fullmatch(r"_value_\d+", name):
+            raise Misfit(f"{inner}: there is no such argument{did_you_mean(name, list(known))}")
+        if one is not None:
+            fitted[name] = _element(known[name], one, inner) if name in known else one
+    return fitted
+
+
+def _element(element: Any, value: Any, place: str) -> Any:
+    repeated = not hasattr(element, "required") and element.accepts_multiple
+    if repeated:
+        many = value if isinstance(value, list) else [value]
+        return [_value(element.type, one, f"{place}[{number}]") for number, one in enumerate(many)]
+    return _value(element.type, value, place)
+
+
+def _simple(of: Any, value: Any, place: str) -> Any:
+    if isinstance(of, ListType):
+        many = value if isinstance(value, list) else [value]
+        return [_simple(of.item_type, one, f"{place}[{number}]") for number, one in enumerate(many)]
+    if isinstance(value, list | dict) or value is None:
+        raise Misfit(f"{place}: expected one value, got {kind(value)}")
+    if isinstance(value, str) and (found := _UNSENDABLE.search(value)):
+        raise Misfit(f"{place}: XML cannot hold the character U+{ord(found[0]):04X} at {found.start() + 1}")
+    if isinstance(of, UnionType):
+        return value
+    if isinstance(of, builtins.Boolean):
+        return _truth(value, place)
+    if isinstance(of, builtins.Decimal | builtins.Float | builtins.Double):
+        return _number(of, value, place)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return _bytes(text, place) if isinstance(of, builtins.Base64Binary) else _moment(of, text, place)
+
+
+def _truth(value: Any, place: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = _TRUTH.get(str(value).strip().lower())
+    if found is None:
+        raise Misfit(f"{place}: expected true or false, got {kind(value)}")
+    return found
+
+
+def _number(of: Any, value: Any, place: str) -> str:
+    """Return a number as XML writes it; empty text or another word is none."""
+    whole = isinstance(of, builtins.Integer)
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = Decimal(str(value).strip())
+        if not number.is_finite() or (whole and number != number.to_integral_value()):
+            raise ValueError
+    except (ValueError, InvalidOperation):
+        wanted = "a whole number" if whole else "a number"
+        raise Misfit(f"{place}: expected {wanted}, got {kind(value)}") from None
+    return f"{number.to_integral_value() if whole else number:f}"
+
+
+def _moment(of: Any, text: str, place: str) -> str:
+    for moment, example in _MOMENTS.items():
+        if isinstance(of, moment):
+            try:
+                return str(of.xmlvalue(of.pythonvalue(text.strip())))
+            except (ValueError, TypeError, AttributeError, OverflowError):
+                raise Misfit(f"{place}: expected {example}, got something else") from None
+    return text
+
+
+def _bytes(text: str, place: str) -> str:
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise Misfit(f"{place}: expected Base64 (the filter b64encode makes it), got other text") from None
+    return text
