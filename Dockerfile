@@ -8,6 +8,7 @@ COPY requirements.lock ./
 RUN pip --python /opt/hub/bin/python install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
+COPY config/payloads config/payloads
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir dist . \
  && pip --python /opt/hub/bin/python install --no-cache-dir --no-deps --no-index dist/*.whl
 

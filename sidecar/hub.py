@@ -60,6 +60,7 @@ class Hub:
             replica=self.replica.name,
             settings=settings.dispatch,
             clock=self.clock,
+            rules=settings.rules,
             settled=settled,
         )
         self.tail = Tail(
@@ -100,7 +101,7 @@ class Hub:
         self.settings, self.book = settings.model_copy(update=kept), book
         self._write_down()
         self.tail.harvester = Harvester(self.settings, book)
-        self.dispatcher.configure(self.settings.services)
+        self.dispatcher.configure(self.settings.services, self.settings.rules)
         return later
 
     def close(self) -> None:
@@ -114,7 +115,7 @@ class Hub:
         now = self.clock.now()
         with self.store.write() as conn:
             services.sync(conn, self.settings.services, now=now)
-            rules.sync(conn, [(item.rule, item.version) for item in self.book.rules], now=now)
+            rules.sync(conn, [(item.rule, item.version) for item in self.book.all], now=now)
 
 
 def load(path: Path, env: Mapping[str, str]) -> Loaded:

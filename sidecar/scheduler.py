@@ -76,6 +76,7 @@ class Scheduler:
         self._dispatch = Steady("dispatch", hub.dispatcher.run_once, hub)
         self._started_at = hub.clock.now()
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._jobs = BackgroundScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -93,7 +94,6 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._jobs.start()
         if self.dispatches:
             self._conductor.start()

@@ -3,11 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pika
 import pika.exceptions
@@ -41,6 +42,11 @@ class RabbitMQ:
         return self._given is not None or (self._process is not None and self._process.running)
 
     @property
+    def pid(self) -> int | None:
+        """The number of the process, while there is one of ours."""
+        return self._process.pid if self._process else None
+
+    @property
     def port(self) -> int:
         """Where it listens."""
         return self._owned().port
@@ -54,8 +60,8 @@ class RabbitMQ:
 
     def url(self, vhost: str = "/", query: str = "") -> str:
         """Return the URL of a virtual host, with user and password."""
-        base = (self._given or f"amqp://guest:guest@127.0.0.1:{self.port}").partition("?")[0].rstrip("/")
-        return f"{base}/{quote(vhost, safe='')}{query and f'?{query}'}"
+        parts = urlsplit(self._given or f"amqp://guest:guest@127.0.0.1:{self.port}")
+        return f"{parts.scheme}://{parts.netloc}/{quote(vhost, safe='')}{query and f'?{query}'}"
 
     def tls_url(self, query: str = "") -> str:
         """Return the URL of the TLS port."""
@@ -114,7 +120,10 @@ class RabbitMQ:
         return self._process
 
     def _answers(self) -> bool:
+        """Tell whether both ports are open; the one for TLS opens last."""
+        last = self._tls_port if self._authority else self.port
         with suppress(pika.exceptions.AMQPError, OSError), closing(self.connect()):
+            socket.create_connection(("127.0.0.1", last)).close()
             return True
         return False
 

@@ -27,7 +27,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"])
 TEMPLATES = (ROOT / "docs" / "templates.md").read_text(encoding="utf-8")
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
-ENV = {"MOODLE_DB_URL": "mysql+pymysql://mih_app:secret@db/moodle", "CRM_TOKEN": "t", "BROKER_PASSWORD": "p"}
+ENV = {
+    "MOODLE_DB_URL": "mysql+pymysql://mih_app:secret@db/moodle",
+    "CRM_TOKEN": "t",
+    "BROKER_PASSWORD": "p",
+    "SIS_PASSWORD": "p",
+}
 
 # Each recipe and what it became: a block of YAML and the JSON below it.
 RECIPES = re.findall(r"```yaml\n(name: .*?)```\n```json\n(.*?)\n```", TEMPLATES, re.DOTALL)

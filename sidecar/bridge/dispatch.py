@@ -2,22 +2,25 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import chain, count
 from math import inf
 from queue import Empty, SimpleQueue
+from random import Random
 
 from sqlalchemy import Connection
 
 from sidecar.bridge.lanes import InHand, Lane, Sent
-from sidecar.bridge.settle import judge, sightings, tell
+from sidecar.bridge.settle import judge, pause_gone, sightings, tell, tell_paused
+from sidecar.bridge.terms import Terms
 from sidecar.clock import Clock
 from sidecar.gateway import circuit as breaker
 from sidecar.gateway import health
+from sidecar.gateway.rate import Slots, free_slots
 from sidecar.model import Circuit, Settlement
-from sidecar.settings import DispatchSettings, Service
-from sidecar.store import circuits, queue, services
+from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
+from sidecar.store import circuits, queue, rates, services
 from sidecar.store.engine import Database
 
 _log = logging.getLogger("mih.dispatch")
@@ -43,6 +46,8 @@ class Dispatcher:
         replica: str,
         settings: DispatchSettings,
         clock: Clock,
+        rules: Iterable[Rule] = (),
+        chance: Random | None = None,
         settled: Callable[[Settlement], None] | None = None,
     ) -> None:
         self._store, self._replica, self._settings, self._clock = store, replica, settings, clock
@@ -50,8 +55,9 @@ class Dispatcher:
         self._sent: SimpleQueue[Sent | None] = SimpleQueue()
         self._lanes: dict[str, Lane] = {}
         self._leaving: list[Lane] = []
-        self._wanted = wanted
-        self._applied: Mapping[str, Service] | None = None
+        self._wanted = Terms(wanted, rules)
+        self._applied: Terms | None = None
+        self._chance = chance or Random()  # noqa: S311 - it spreads retries, it keeps no secret
         self._unsettled: list[Sent] = []
         self._circuits: dict[str, Circuit] = {}
         self._paused: frozenset[str] = frozenset()
@@ -61,9 +67,9 @@ class Dispatcher:
         self._stopping = threading.Event()
         self._next_due: datetime | None = None
 
-    def configure(self, wanted: Mapping[str, Service]) -> None:
-        """Use other services from the next round on. Safe from any thread."""
-        self._wanted = wanted
+    def configure(self, wanted: Mapping[str, Service], rules: Iterable[Rule] = ()) -> None:
+        """Use other services and rules' policies from the next round on. Safe from any thread."""
+        self._wanted = Terms(wanted, rules)
         self.wake()
 
     def wake(self) -> None:
@@ -106,26 +112,34 @@ class Dispatcher:
         if wanted is self._applied:
             return
         self._applied = wanted
-        active = {name: service for name, service in wanted.items() if service.enabled}
-        share = max(1, self._settings.concurrency // max(len(active), 1))
+        share = max(1, self._settings.concurrency // max(len(wanted.services), 1))
         self._leaving = [lane for lane in self._leaving if lane.in_hand]
         for name in list(self._lanes):
             lane = self._lanes[name]
-            if active.get(name) != lane.service or lane.capacity != (lane.service.max_concurrency or share):
+            same = wanted.services.get(name) == lane.service and wanted.timeouts(name) == lane.timeouts
+            if not same or lane.capacity != (lane.service.max_concurrency or share):
                 lane.close()
                 self._leaving.append(self._lanes.pop(name))
-        for name, service in active.items():
+        for name, service in wanted.services.items():
             if name not in self._lanes:
-                self._lanes[name] = self._lane(name, service, service.max_concurrency or share)
+                capacity, timeouts = service.max_concurrency or share, wanted.timeouts(name)
+                self._lanes[name] = self._lane(name, service, capacity, timeouts)
 
-    def _lane(self, name: str, service: Service, capacity: int) -> Lane:
+    def _lane(self, name: str, service: Service, capacity: int, timeouts: Mapping[str, float]) -> Lane:
         return Lane(
-            name, service, capacity, clock=self._clock, hand_back=self._sent.put, may_send=self._may_send
+            name,
+            service,
+            capacity,
+            timeouts=timeouts,
+            clock=self._clock,
+            hand_back=self._sent.put,
+            may_send=self._may_send,
         )
 
     def _may_send(self, item: InHand) -> bool:
         """Ask just before sending: the world may have changed since the claim."""
-        timely = self._clock.monotonic() + item.lane.service.timeout < item.lease_ends
+        timeout_s = item.lane.timeout_s(item.claimed.delivery)
+        timely = self._clock.monotonic() + timeout_s < item.lease_ends
         leaving = self._stopping.is_set() or item.lane.closing
         return timely and not leaving and (item.claimed.probe or self._open_to(item.lane.name))
 
@@ -134,11 +148,12 @@ class Dispatcher:
         return name not in self._paused and (circuit is None or breaker.admits(circuit))
 
     def _wait_s(self) -> float:
-        if any(lane.hot and lane.room for lane in self._lanes.values()):
+        now = self._clock.now()
+        if any(lane.hot and lane.room and not _paced(lane, now) for lane in self._lanes.values()):
             return 0
         if self._next_due is None:
             return self._settings.poll
-        return min(max((self._next_due - self._clock.now()).total_seconds(), 0), self._settings.poll)
+        return min(max((self._next_due - now).total_seconds(), 0), self._settings.poll)
 
     def _gather(self, wait_s: float) -> list[Sent]:
         """Wait for something to happen, then a moment more, so that settlements come in batches."""
@@ -161,24 +176,27 @@ class Dispatcher:
             return
         with self._store.write() as conn:
             now = self._clock.now()
-            seen = health.record(conn, sightings(batch), self._circuits, now=now)
-            settlements = [judge(sent, now=now) for sent in batch]
+            seen = health.record(conn, sightings(batch, now=now), self._circuits, now=now)
+            settlements = [judge(sent, self._retry(sent), now=now, chance=self._chance) for sent in batch]
             valid = queue.settle(conn, settlements, replica=self._replica, now=now)
+            gone = pause_gone(conn, batch, now=now)
+        self._paused |= gone
+        tell_paused(gone)
         self._unsettled = []
         self._circuits.update(seen)
         for sent in batch:
             sent.item.lane.done(sent.item)
+        policies = {sent.item.claimed.number: self._retry(sent) for sent in batch}
         for settlement in valid:
-            self._tell(settlement)
+            tell(settlement, 1 + policies[settlement.claimed.number].most_retries)
+            if self._settled:
+                self._settled(settlement)
         if len(valid) < len(settlements):
             _log.warning("dispatch.lease_lost deliveries=%d", len(settlements) - len(valid))
         self._next_due = None
 
-    def _tell(self, settlement: Settlement) -> None:
-        lane = self._lanes.get(settlement.claimed.delivery.service)
-        tell(settlement, 1 + (lane.service.retry.max_retries if lane else settlement.claimed.attempts))
-        if self._settled:
-            self._settled(settlement)
+    def _retry(self, sent: Sent) -> RetrySettings:
+        return self._wanted.retry(sent.item.claimed.delivery, sent.item.lane.service)
 
     def _claim(self) -> None:
         """Transaction T2: take due deliveries for services that can be called and have room."""
@@ -195,12 +213,13 @@ class Dispatcher:
         self._next_due = min(chain(self._later(due, now)), default=None)
 
     def _later(self, due: Mapping[str, datetime], now: datetime) -> list[datetime]:
-        """Return when something will have to be looked at: deliveries coming due, cooldowns ending."""
+        """Return when something will have to be looked at: deliveries due, cooldowns over, moments to give."""
         cooldowns = [circuit.probe_at for circuit in self._circuits.values() if circuit.probe_at]
-        return [moment for moment in (*due.values(), *cooldowns) if moment > now]
+        rated = [lane.resume_at for lane in self._lanes.values() if lane.resume_at]
+        return [moment for moment in (*due.values(), *cooldowns, *rated) if moment > now]
 
     def _callable(self, lane: Lane, now: datetime) -> bool:
-        if not lane.room or lane.name in self._paused:
+        if not lane.room or lane.name in self._paused or _paced(lane, now):
             return False
         circuit = self._circuits.get(lane.name)
         return circuit is None or breaker.admits(circuit) or breaker.probe_due(circuit, now)
@@ -209,23 +228,26 @@ class Dispatcher:
         """Claim for one service; return whether there is more."""
         circuit = self._circuits.get(lane.name)
         probe = circuit is not None and not breaker.admits(circuit)
-        token, ends = f"{self._replica}#{next(self._claims)}", self._clock.monotonic() + self._settings.lease
-        limit = 1 if probe else lane.room
+        token, here = f"{self._replica}#{next(self._claims)}", self._clock.monotonic()
+        limit, wait_s = 1 if probe else lane.room, lane.longest_timeout_s + _PROBE_SLACK_S
         with self._store.write() as conn:
-            if probe and not self._take_probe(conn, lane, now):
+            if probe and not circuits.take_probe(conn, lane.name, now=now, wait_s=wait_s):
                 return False
+            slots = _slots(conn, lane, now, limit)
+            limit = limit if slots is None else slots.count
             claimed = queue.claim(
                 conn, lane.name, limit, token=token, now=now, lease_s=self._settings.lease, probe=probe
             )
+            if slots is not None and claimed:
+                rates.take(conn, lane.name, until=slots.moment(len(claimed)))
             if probe and not claimed:
                 conn.rollback()  # nothing to probe with: the probe stays free
-        for item in claimed:
-            lane.put(item, ends)
+        lane.resume_at = slots.again_after(len(claimed)) if slots else None
+        until = now + timedelta(seconds=wait_s) if probe else None
+        for number, item in enumerate(claimed):
+            moment = here + (slots.moment(number) - now).total_seconds() if slots else -inf
+            lane.put(InHand(item, lane, here + self._settings.lease, moment, until))
         return not probe and len(claimed) == limit
-
-    def _take_probe(self, conn: Connection, lane: Lane, now: datetime) -> bool:
-        wait_s = lane.service.timeout + _PROBE_SLACK_S
-        return circuits.take_probe(conn, lane.name, now=now, wait_s=wait_s)
 
     def _learn_health(self, conn: Connection) -> None:
         if self._clock.monotonic() >= self._health_until:
@@ -250,7 +272,7 @@ class Dispatcher:
 
     def _renewal_s(self) -> float:
         """Return how often to renew, so that what is in hand always has more than a timeout left."""
-        longest = max((lane.service.timeout for lane in self._all_lanes()), default=0)
+        longest = max((lane.longest_timeout_s for lane in self._all_lanes()), default=0)
         return min(self._settings.lease / 3, (self._settings.lease - longest) / 2)
 
     def _items(self) -> list[InHand]:
@@ -258,3 +280,15 @@ class Dispatcher:
 
     def _all_lanes(self) -> list[Lane]:
         return [*self._lanes.values(), *self._leaving]
+
+
+def _paced(lane: Lane, now: datetime) -> bool:
+    """Whether the rate limit has nothing to give yet."""
+    return lane.resume_at is not None and now < lane.resume_at
+
+
+def _slots(conn: Connection, lane: Lane, now: datetime, most: int) -> Slots | None:
+    """Return the moments that we may send at, ours to take in this transaction; None without a rate limit."""
+    if lane.service.rate_limit is None:
+        return None
+    return free_slots(rates.lock(conn, lane.name), lane.service.rate_limit, now=now, most=most)

@@ -40,9 +40,10 @@ class CompiledRule:
 
 
 class RuleBook:
-    """All enabled rules, to be asked by event name."""
+    """All rules; the enabled ones can be asked for by event name."""
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self.all = tuple(rules)
         self.rules = tuple(item for item in rules if item.rule.enabled)
         self.names = tuple(sorted({name for item in self.rules for name in item.rule.events}))
         self._patterns = [(item, _matcher(item.rule.events)) for item in self.rules]
@@ -80,6 +81,8 @@ def _compiled(rule: Rule, settings: Settings) -> Template:
         binary=service.cloudevents == "binary",
         source=service.cloudevents_source,
     )
+    if service.type == "soap" and encoding.format != "json":
+        raise BrokenRule(["format: SOAP has its own, arguments are given as json: leave format away"])
     return compile_rule(rule, encoding, site_url=settings.site_url, max_size=service.max_payload)
 
 
@@ -87,6 +90,11 @@ def version_of(rule: Rule) -> str:
     """Return a short fingerprint of a rule's definition."""
     text = json.dumps(rule.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def wants(name: str, event: str) -> bool:
+    """Tell whether an event name or pattern of a rule fits this event; a pattern also fits itself."""
+    return name == event or _matcher([name]).fullmatch(event) is not None
 
 
 def _matcher(names: Sequence[str]) -> re.Pattern[str]:

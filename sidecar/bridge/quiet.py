@@ -21,14 +21,13 @@ def unfinished(conn: Connection, wanted: Mapping[str, Service], *, since: dateti
     left = 0
     for service, state, number in queue.unsettled(conn):
         active = service in wanted and wanted[service].enabled and service not in paused
-        hopeful = active and not _given_up(health.get(service), wanted[service], since)
+        hopeful = active and not _given_up(health.get(service), since)
         if state is DeliveryState.SENDING or hopeful:
             left += number
     return left
 
 
-def _given_up(circuit: Circuit | None, service: Service, since: datetime) -> bool:
+def _given_up(circuit: Circuit | None, since: datetime) -> bool:
     if circuit is None or circuit.state is CircuitState.CLOSED or circuit.last_error_at is None:
         return False
-    probed = circuit.failures > service.circuit_breaker.failure_threshold
-    return probed and circuit.last_error_at >= since
+    return circuit.failed_probes > 0 and circuit.last_error_at >= since

@@ -3,37 +3,69 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from random import Random
+
+from sqlalchemy import Connection
 
 from sidecar.bridge.lanes import Sent
 from sidecar.gateway import retry
 from sidecar.gateway.health import Sighting
-from sidecar.model import Decision, Settlement, Step
+from sidecar.model import Attempt, Decision, Outcome, Settlement, Step
+from sidecar.settings import RetrySettings
+from sidecar.store import services
 
 _log = logging.getLogger("mih.dispatch")
 
+_GONE = 410
 _NOT_SENT = Decision(Step.PARK)
 
 
-def judge(sent: Sent, *, now: datetime) -> Settlement:
+def judge(sent: Sent, policy: RetrySettings, *, now: datetime, chance: Random) -> Settlement:
     """Return what becomes of a delivery after it was handed back."""
-    claimed, policy = sent.item.claimed, sent.item.lane.service.retry
-    if sent.attempt is None:
-        return Settlement(claimed, None, _NOT_SENT)
+    claimed = sent.item.claimed
+    if sent.attempt is None or is_gone(sent.attempt):
+        return Settlement(claimed, sent.attempt, _NOT_SENT)
     decision = retry.decide(
-        sent.attempt, retries=claimed.attempts, policy=policy, now=now, probe=claimed.probe
+        sent.attempt, retries=claimed.attempts, policy=policy, now=now, probe=claimed.probe, chance=chance
     )
     return Settlement(claimed, sent.attempt, decision)
 
 
-def sightings(batch: Sequence[Sent]) -> list[Sighting]:
-    """Return what the attempts of a batch say about their services."""
+def is_gone(attempt: Attempt) -> bool:
+    """Whether the service says that it is no longer there: what waits for it is parked, not buried."""
+    return attempt.outcome is Outcome.REJECTED and attempt.status == _GONE
+
+
+def pause_gone(conn: Connection, batch: Sequence[Sent], *, now: datetime) -> frozenset[str]:
+    """Pause the services that are gone; return those that were not paused before."""
+    gone = {sent.item.lane.name for sent in batch if sent.attempt is not None and is_gone(sent.attempt)}
+    if not gone:
+        return frozenset()
+    new = gone - services.paused(conn)
+    return frozenset(name for name in sorted(new) if services.pause(conn, name, pause=True, now=now))
+
+
+def tell_paused(names: frozenset[str]) -> None:
+    """Write the notice: only a person can move their deliveries on."""
+    for name in sorted(names):
+        _log.warning("service.paused service=%s: it answered 410 Gone; mih services resume %s", name, name)
+
+
+def sightings(batch: Sequence[Sent], *, now: datetime) -> list[Sighting]:
+    """Return what the attempts of a batch say about their services, and which probes were not sent."""
     return [
         Sighting(
             sent.item.lane.name, sent.item.lane.service.circuit_breaker, sent.attempt, sent.item.claimed.probe
         )
         for sent in batch
-        if sent.attempt is not None
+        if sent.attempt is not None or _is_ours(sent, now)
     ]
+
+
+def _is_ours(sent: Sent, now: datetime) -> bool:
+    """Whether this is a probe that nobody else can have taken over: only then may we set it free."""
+    until = sent.item.probe_until
+    return until is not None and now < until
 
 
 def tell(settlement: Settlement, most_tries: int) -> None:

@@ -1,5 +1,6 @@
 """`mih rules`: which events go where, by the file, and whether that is in force."""
 
+import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,9 @@ from sidecar.cli import output, views
 from sidecar.cli.desk import desk, known
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option
-from sidecar.settings import Rule
+from sidecar.cli.wish import Wish, completed
+from sidecar.errors import ConfigError
+from sidecar.settings import Rule, Settings, gallery, load, rule_name, rule_text
 from sidecar.store import counts
 from sidecar.store import rules as table
 
@@ -33,6 +36,45 @@ def list_rules(config: Path, as_json: bool) -> None:
         rows = _views(conn, at.settings.rules)
     shown = [{**row, "request": f"{row['method']} {row['endpoint']}".strip()} for row in rows]
     output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No rule is configured.")
+
+
+@rules.command("gallery")
+@json_option
+def list_gallery(as_json: bool) -> None:
+    """List the ready templates that come with the program."""
+    rows = [
+        {"template": one.name, "event": list(one.events), "format": one.format, "about": one.about}
+        for one in gallery()
+    ]
+    output.show_rows(rows, ("template", "format", "event"), as_json=as_json, empty="There is none.")
+
+
+@rules.command("new")
+@config_option
+@click.option("--event", help="The event class or pattern  [default: the template's]")
+@click.option("--service", help="Name of the service that gets it.")
+@click.option("--template", help="A ready template of `mih rules gallery`, or none for the whole event.")
+@click.option("--name", help="Name of the rule  [default: after the template or event]")
+def new_rule(
+    config: Path, event: str | None, service: str | None, template: str | None, name: str | None
+) -> None:
+    """Print a rule to paste under `rules:`, with a ready template; asks for what is not given."""
+    settings = _readable(config)
+    services = sorted(settings.services) if settings else []
+    wish = completed(Wish(event, service, template), services)
+    ready = wish.ready
+    taken = [rule.name for rule in settings.rules] if settings else []
+    called = name or rule_name(ready.name if ready else None, wish.events[0], taken)
+    assert wish.service is not None
+    click.echo(rule_text(called, wish.events, wish.service, ready, known=wish.service in services), nl=False)
+
+
+def _readable(config: Path) -> Settings | None:
+    """Return the settings, None where the file is not there or broken: a rule can be made all the same."""
+    try:
+        return load(config, os.environ)
+    except ConfigError:
+        return None
 
 
 @rules.command("show")

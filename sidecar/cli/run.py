@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -30,11 +31,8 @@ _LONGEST_WAIT_S = 15.0
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     """Read Moodle's log and deliver its events until SIGTERM or Ctrl-C."""
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
-    )
+    _log_in_utc(log_level)
     loaded = load(config, os.environ)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = _stop_on_signals()
     hub = Hub(loaded.settings, loaded.book, role=role)
     _open(hub, stop, patient=not until_idle)
@@ -47,6 +45,14 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     scheduler.stop()
     hub.close()
     _log.info("sidecar.stopped")
+
+
+def _log_in_utc(level: str) -> None:
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ"
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _open(hub: Hub, stop: threading.Event, *, patient: bool) -> None:

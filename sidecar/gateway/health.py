@@ -17,11 +17,11 @@ _log = logging.getLogger("mih.circuit")
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One attempt at a service, with the policy that judges it."""
+    """One attempt at a service, with the policy that judges it. No attempt: the probe was not sent."""
 
     service: str
     policy: CircuitBreakerSettings
-    attempt: Attempt
+    attempt: Attempt | None
     probe: bool
 
 
@@ -37,11 +37,9 @@ def record(
         return {}
     before = circuits.lock(conn, names, now=now)
     after = dict(before)
-    for seen in sorted(sightings, key=lambda seen: seen.attempt.started_at):
+    for seen in sorted(sightings, key=lambda seen: seen.attempt.started_at if seen.attempt else now):
         if seen.service in after:
-            after[seen.service] = breaker.observe(
-                after[seen.service], seen.attempt, seen.policy, now=now, probe=seen.probe
-            )
+            after[seen.service] = _after(after[seen.service], seen, now)
     for name, circuit in after.items():
         if circuit != before[name]:
             circuits.save(conn, circuit, now=now)
@@ -49,10 +47,19 @@ def record(
     return after
 
 
+def _after(circuit: Circuit, seen: Sighting, now: datetime) -> Circuit:
+    if seen.attempt is None:
+        return breaker.unprobed(circuit, now) if seen.probe else circuit
+    return breaker.observe(circuit, seen.attempt, seen.policy, now=now, probe=seen.probe)
+
+
 def _matters(seen: Sighting, circuit: Circuit | None) -> bool:
-    """Whether this attempt can change its service's circuit."""
+    """Whether this attempt can change its service's circuit; for a share of failures successes count."""
+    if seen.attempt is None:
+        return seen.probe
     at_rest = circuit is not None and circuit.state is CircuitState.CLOSED and circuit.failures == 0
-    return seen.attempt.outcome is Outcome.FAILED or seen.probe or not at_rest
+    counted = seen.policy.failure_share is not None
+    return seen.attempt.outcome is Outcome.FAILED or seen.probe or counted or not at_rest
 
 
 def _tell(before: Circuit, after: Circuit) -> None:

@@ -19,10 +19,9 @@ class Slots:
         """Return the moment of the request with this number, from 0."""
         return self.first + timedelta(seconds=self.every_s * number)
 
-    @property
-    def again_at(self) -> datetime:
-        """When it is worth asking again, so that what is given out next comes in batches."""
-        return self.moment(self.count) - timedelta(seconds=AHEAD_S / 2)
+    def again_after(self, taken: int) -> datetime:
+        """Return when it is worth asking again after that many were taken: moments are given in batches."""
+        return self.moment(taken) - timedelta(seconds=AHEAD_S / 2)
 
 
 def free_slots(next_at: datetime | None, rate: float, *, now: datetime, most: int) -> Slots:

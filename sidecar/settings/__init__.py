@@ -3,9 +3,11 @@
 from sidecar.settings.checks import event_problem
 from sidecar.settings.document import json_schema
 from sidecar.settings.files import Watcher
+from sidecar.settings.gallery import ReadyTemplate, gallery
 from sidecar.settings.init import starter
 from sidecar.settings.load import load, parse, report
 from sidecar.settings.networks import NetworkRules
+from sidecar.settings.newrule import rule_name, rule_text
 from sidecar.settings.reading import read
 from sidecar.settings.schema import (
     TRANSPORTS,
@@ -27,9 +29,11 @@ from sidecar.settings.schema import (
     Service,
     Settings,
     SigningSettings,
+    SoapSettings,
     StoreSettings,
     TailSettings,
     TlsSettings,
+    WsseAuth,
 )
 from sidecar.settings.source import Problem, Source
 from sidecar.settings.values import FRAMING_HEADERS, parse_duration, status_set
@@ -50,6 +54,7 @@ __all__ = [
     "NoAuth",
     "OAuth2Auth",
     "Problem",
+    "ReadyTemplate",
     "RetentionSettings",
     "RetrySettings",
     "Rule",
@@ -57,18 +62,23 @@ __all__ = [
     "Service",
     "Settings",
     "SigningSettings",
+    "SoapSettings",
     "Source",
     "StoreSettings",
     "TailSettings",
     "TlsSettings",
     "Watcher",
+    "WsseAuth",
     "event_problem",
+    "gallery",
     "json_schema",
     "load",
     "parse",
     "parse_duration",
     "read",
     "report",
+    "rule_name",
+    "rule_text",
     "starter",
     "status_set",
 ]

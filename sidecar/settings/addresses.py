@@ -93,6 +93,13 @@ def base_url_problem(transport: str, url: str) -> str | None:
     return check(url) if check else None
 
 
+def _soap_problem(url: str) -> str | None:
+    """Say why no WSDL can be there; unlike a prefix of URLs, its URL may end in `?wsdl`."""
+    if "#" in url:
+        return "no # here: this is the URL of the service's WSDL"
+    return _rest_problem(url.partition("?")[0])
+
+
 def _rest_problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
@@ -110,4 +117,8 @@ def _rest_problem(url: str) -> str | None:
     return None
 
 
-_BASE_URLS: dict[str, Callable[[str], str | None]] = {"amqp": broker_problem, "rest": _rest_problem}
+_BASE_URLS: dict[str, Callable[[str], str | None]] = {
+    "amqp": broker_problem,
+    "rest": _rest_problem,
+    "soap": _soap_problem,
+}

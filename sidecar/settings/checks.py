@@ -6,6 +6,7 @@ from typing import Any
 
 from sidecar.model import EVENT_COLUMNS
 from sidecar.settings.addresses import base_url_problem, database_url_problem
+from sidecar.settings.outside import outside_problems
 from sidecar.settings.schema import NUMERIC_COLUMNS, TRANSPORTS, is_whole
 from sidecar.settings.source import Problem, Source, child
 from sidecar.settings.values import parse_duration
@@ -57,7 +58,18 @@ def _service(place: str, service: Mapping[str, Any], source: Source) -> _Found:
     if isinstance(url, str) and url:
         yield from _problem(f"{place}.base_url", base_url_problem(str(kind_of), url))
     auth = _mapping(service.get("auth")).get("type")
-    if kind_of == "amqp" and auth in ("bearer", "apikey"):
+    if auth == "wsse" and kind_of != "soap":
+        yield Problem(f"{place}.auth", "wsse is for services of type soap: use {type: basic, ...} here")
+    if service.get("soap") and kind_of != "soap":
+        yield Problem(f"{place}.soap", "this is for services of type soap only")
+    address = _mapping(service.get("soap")).get("address")
+    if isinstance(address, str) and address:
+        yield from _problem(f"{place}.soap.address", base_url_problem("soap", address))
+    for option, text in outside_problems(service):
+        yield Problem(f"{place}.{option}", text)
+    if kind_of == "soap" and auth == "oauth2":
+        yield Problem(f"{place}.auth", "oauth2 is for services of type rest only")
+    if kind_of == "amqp" and auth in ("bearer", "apikey", "oauth2"):
         text = "a broker wants a user and a password: use {type: basic, username: ..., password: ...}"
         yield Problem(f"{place}.auth", text)
 
@@ -97,6 +109,10 @@ def _rule(place: str, rule: Mapping[str, Any], services: list[str], source: Sour
         text = "it is appended to the service's base_url: write the path only, such as /users"
         yield Problem(f"{place}.endpoint", text)
     yield from _payload(f"{place}.payload", rule.get("payload"))
+    for name in _mapping(rule.get("headers")):
+        if f"{place}.headers.{name}" in source.origins:
+            text = f"a rule's headers are kept with its deliveries: put secrets into services.{service}.headers"
+            yield Problem(f"{place}.headers.{name}", text)
 
 
 def _payload(place: str, payload: object) -> _Found:

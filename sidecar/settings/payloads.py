@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.settings.files import Files
+from sidecar.settings.gallery import gallery, gallery_folder
 from sidecar.settings.wording import listing, suggest
 
 
@@ -28,12 +29,12 @@ def payload_name(payload: str) -> str | None:
 
 
 def read_payload(name: str, folder: Path, files: Files) -> PayloadFile:
-    """Return the text of a file under `folder`. Raises ValueError with a sentence."""
+    """Return the text of a file under `folder`, or of the gallery. Raises ValueError with a sentence."""
     path = folder / name
     if not _inside(path, folder):
         raise ValueError(f'a payload file has to be inside {folder}, "{name}" is not')
     try:
-        text = files.read(path)
+        path, text = _read(path, gallery_folder() / name, files)
     except FileNotFoundError:
         raise ValueError(f'there is no file "{name}" in {folder}{_others(name, folder)}') from None
     except UnicodeDecodeError:
@@ -45,6 +46,14 @@ def read_payload(name: str, folder: Path, files: Files) -> PayloadFile:
     return PayloadFile(path, text)
 
 
+def _read(own: Path, ready: Path, files: Files) -> tuple[Path, str]:
+    """Return the file that is there and its text; the site's own goes before a ready one of that name."""
+    try:
+        return own, files.read(own)
+    except FileNotFoundError:
+        return ready, files.read(ready)
+
+
 def _inside(path: Path, folder: Path) -> bool:
     try:
         return path.resolve().is_relative_to(folder.resolve())
@@ -54,7 +63,7 @@ def _inside(path: Path, folder: Path) -> bool:
 
 def _others(name: str, folder: Path) -> str:
     there = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.j2")) if folder.is_dir() else []
-    near = suggest(name, there)
+    near = suggest(name, [*there, *(ready.name for ready in gallery())])
     if near:
         return f', did you mean "{near}"?'
     return f"; there is {listing(there)}" if there else ", which is empty or not there"

@@ -19,6 +19,9 @@ _MOST_VALUES = 200_000
 # What these hold is Jinja2's business.
 _TEMPLATES = re.compile(r"rules\[\d+\]\.(?:when$|payload(?:$|[.\[]))")
 
+# Names of files: relative ones start at the configuration file.
+_FILES = re.compile(r"services\..*\.tls\.(?:ca|cert|key)$")
+
 _Pair = tuple[yaml.Node, yaml.Node]
 
 
@@ -139,12 +142,14 @@ class _Reading:
         self.spots[place] = Spot(self.spots[place].line, payload.path, 1)
         return payload.text
 
-    def _resolved(self, text: str, place: str) -> str:
+    def _resolved(self, text: str, place: str) -> str | None:
         expanded = expand(text, self.env)
         if expanded.problem:
             self._problem(place, expanded.problem)
         if expanded.variables:
             self.origins[place] = " and ".join(f"${{{name}}}" for name in expanded.variables)
+        if _FILES.match(place):
+            return str(self.path.parent.absolute() / expanded.text) if expanded.text else None
         if not expanded.text.startswith("file:"):
             return expanded.text
         if not expanded.variables:

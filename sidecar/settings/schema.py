@@ -47,7 +47,7 @@ FormatName = Literal["json", "form", "xml", "text", "cloudevents", "xapi"]
 Scalar = str | int | None
 
 # The types of service that can be sent to.
-TRANSPORTS: frozenset[str] = frozenset({"amqp", "rest"})
+TRANSPORTS: frozenset[str] = frozenset({"amqp", "rest", "soap"})
 
 # The columns of an event that hold numbers: `where: {courseid: "2"}` means the number 2.
 NUMERIC_COLUMNS: frozenset[str] = frozenset(
@@ -220,7 +220,39 @@ class OAuth2Auth(Section):
     )
 
 
-Auth = Annotated[NoAuth | BearerAuth | ApiKeyAuth | BasicAuth | OAuth2Auth, Field(discriminator="type")]
+class WsseAuth(Section):
+    """A UsernameToken of WS-Security in the header of each SOAP envelope."""
+
+    type: Literal["wsse"] = Field(description="SOAP only: a UsernameToken of WS-Security in each envelope")
+    username: str = Field(min_length=1, pattern=r"^[^\x00-\x1f]*$", description="User name")
+    password: SecretStr = Field(min_length=1, description="Password, a secret")
+    digest: bool = Field(
+        default=False, description="true: a digest of the password is sent, false: the password itself"
+    )
+
+
+Auth = Annotated[
+    NoAuth | BearerAuth | ApiKeyAuth | BasicAuth | OAuth2Auth | WsseAuth, Field(discriminator="type")
+]
+
+
+class SoapSettings(Section):
+    """Of a SOAP service: which part of its WSDL is meant, and where that is."""
+
+    service: str | None = Field(
+        default=None, description="Name of the WSDL's service; null: the first with the operation"
+    )
+    port: str | None = Field(
+        default=None,
+        description="Name of its port; null: the first with the operation, of SOAP 1.1 or 1.2",
+    )
+    address: str | None = Field(
+        default=None,
+        description="URL that is called; null: the WSDL's, which has to be on the WSDL's own host",
+    )
+    wsdl_max_age: Seconds = Field(
+        default=86400, description="Seconds after which the kept copy of the WSDL is read anew"
+    )
 
 
 def _not_empty(schedule: tuple[float, ...]) -> tuple[float, ...]:
@@ -370,12 +402,12 @@ class Service(Section):
     type: str = Field(
         default="rest",
         description="Transport: rest, or amqp (RabbitMQ: base_url is amqp(s)://host:port/vhost?exchange=...,"
-        " and a rule's endpoint the routing key)",
+        " and a rule's endpoint the routing key), or soap (base_url is the WSDL, the endpoint an operation)",
         json_schema_extra={"enum": [*sorted(TRANSPORTS)]},
     )
     base_url: str = Field(min_length=1, description="Where the service is; a rule's endpoint is appended")
     auth: Auth = Field(
-        default=NoAuth(), description="Credentials: type none, bearer, apikey, basic or oauth2"
+        default=NoAuth(), description="Credentials: type none, bearer, apikey, basic, oauth2 or wsse"
     )
     headers: Annotated[Mapping[str, Credential], HeaderNames] = Field(
         default={}, description="Headers of every request; their values are secrets"
@@ -404,6 +436,7 @@ class Service(Section):
     )
     retry: RetrySettings = RetrySettings()
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()
+    soap: SoapSettings = SoapSettings()
     max_concurrency: Annotated[int | None, Limit] = Field(
         default=None,
         ge=1,

@@ -55,7 +55,7 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any], object], str]] = {
     "string_too_long": lambda context, _: f"at most {context['max_length']} characters",
     "literal_error": lambda context, value: _one_of(re.findall(r"'([^']*)'", context["expected"]), value),
 }
-_AUTHS = "none, bearer, apikey, basic and oauth2"
+_AUTHS = "none, bearer, apikey, basic, oauth2 and wsse"
 _NOT_HERE = "this has a character that cannot stand here"
 
 

@@ -8,6 +8,8 @@ What an answer says, by the reply codes of AMQP 0-9-1:
 - refused (nack), blocked by an alarm (memory, disk), no such exchange (404), no permission (403), no login,
   and all that breaks: failed. It lies with the broker or with how the service is configured, and concerns
   all messages; so the circuit opens and they wait.
+- a proxy on the way that is ill: unsent. The broker is not to blame. An address that the network rules
+  refuse: invalid.
 
 A message that was sent and not confirmed in time may have been taken: it is sent again with the same
 `message_id`. While an alarm lasts a link that waits for its confirm sends nothing more.
@@ -28,8 +30,10 @@ from sidecar.model import Attempt, Outcome
 from sidecar.settings import BasicAuth, Service
 from sidecar.settings.broker import read_broker
 from sidecar.transports.base import Request
-from sidecar.transports.connection import Deadline
+from sidecar.transports.connection import Deadline, way_of
 from sidecar.transports.link import Answer, Link, Message
+from sidecar.transports.network import AddressRefused
+from sidecar.transports.proxy import Unsent
 from sidecar.transports.wire import Dropped, Garbage, Refused
 
 _LONGEST_NAME = 255
@@ -60,21 +64,20 @@ class AmqpTransport:
         self._service = service
         self._clock = clock
         self._deadline = Deadline(clock)
+        self._way = way_of(service)
         self._link: Link | None = None
         self._headers = {name: value.get_secret_value() for name, value in service.headers.items()}
 
     def send(self, request: Request) -> Attempt:
         started_at, start = self._clock.now(), self._clock.monotonic()
-        self._deadline.start(self._service.timeout)
+        self._deadline.start(self._service.timeout, self._service.connect_timeout_s)
         verdict = self._deliver(request)
         latency_ms = (self._clock.monotonic() - start) * 1000
         return Attempt(verdict.outcome, started_at, latency_ms, verdict.status, verdict.error)
 
     def close(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            self._deadline.start(_LEAVE_TAKING_S)
-            link.close()
+        self._deadline.start(_LEAVE_TAKING_S)
+        self._take_leave()
 
     def _deliver(self, request: Request) -> _Verdict:
         try:
@@ -82,16 +85,13 @@ class AmqpTransport:
         except ValueError as error:
             return _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
         try:
-            answer = self._publish(message)
-        except Refused as error:
-            self.close()
-            return self._refusal(error)
+            return self._answered(self._publish(message), message)
+        except httpcore.ConnectTimeout:
+            return _Verdict(Outcome.FAILED, self._unconnected())
         except httpcore.TimeoutException:
             return self._too_late()
-        except (Dropped, Garbage, httpcore.NetworkError, OSError) as error:
-            self._drop()
-            return _Verdict(Outcome.FAILED, self._broken(error))
-        return self._answered(answer, message)
+        except (Refused, Dropped, Garbage, httpcore.NetworkError, OSError) as error:
+            return self._blamed(error)
 
     def _publish(self, message: Message) -> Answer:
         """Publish on the kept link; on a new one if the broker had closed that meanwhile."""
@@ -103,7 +103,7 @@ class AmqpTransport:
                 if self._deadline.heard:
                     raise
                 self._drop()
-        self._link = Link(self._broker, self._credentials(), self._deadline)
+        self._link = Link(self._broker, self._credentials(), self._deadline, self._way)
         return self._link.publish(message)
 
     def _answered(self, answer: Answer, message: Message) -> _Verdict:
@@ -114,15 +114,15 @@ class AmqpTransport:
             return _Verdict(Outcome.FAILED, text)
         if self._broker.queue:
             # Somebody may have deleted our queue: a new link declares it again.
-            self.close()
+            self._take_leave()
         exchange = f"the exchange {message.exchange}" if message.exchange else "the default exchange"
         text = f'unroutable: {exchange} leads "{message.routing_key}" to no queue; declare or bind one'
         return _Verdict(Outcome.BUSY, text, _NO_ROUTE)
 
-    def _refusal(self, error: Refused) -> _Verdict:
-        outcome = classify(error.code, of_message=error.doing == "the message")
-        text = f"{self._broker.address} refused {error.doing}: {error.text} ({error.code})"
-        return _Verdict(outcome, text, error.code)
+    def _unconnected(self) -> str:
+        limit = self._service.connect_timeout_s
+        awaited = "connection to" if limit < self._service.timeout else "answer from"
+        return f"no {awaited} {self._broker.address} within {limit:g} s"
 
     def _too_late(self) -> _Verdict:
         within, link = f"within {self._service.timeout:g} s", self._link
@@ -138,6 +138,22 @@ class AmqpTransport:
             text = f"no answer from {self._broker.address} {within}"
         return _Verdict(Outcome.FAILED, text)
 
+    def _blamed(self, error: Exception) -> _Verdict:
+        """Say whose fault it is that the message was not taken, and give the link up."""
+        match error:
+            case Refused():
+                self._take_leave()
+                outcome = classify(error.code, of_message=error.doing == "the message")
+                text = f"{self._broker.address} refused {error.doing}: {error.text} ({error.code})"
+                return _Verdict(outcome, text, error.code)
+            case AddressRefused():
+                return _Verdict(Outcome.INVALID, f"the network rules refuse {error}")
+            case Unsent():
+                return _Verdict(Outcome.UNSENT, str(error))
+            case _:
+                self._drop()
+                return _Verdict(Outcome.FAILED, self._broken(error))
+
     def _broken(self, error: Exception) -> str:
         address, said = self._broker.address, str(error) or type(error).__name__
         match error:
@@ -150,6 +166,12 @@ class AmqpTransport:
                 return f"{address} did not answer in AMQP: {said}"
             case _:
                 return f"the connection to {address} broke: {said}"
+
+    def _take_leave(self) -> None:
+        """Close the link in good order, within what is left of the deadline."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
 
     def _drop(self) -> None:
         link, self._link = self._link, None

@@ -6,10 +6,11 @@ sends one byte a second is never given up. A sender thread needs one connection 
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
-from queue import Empty, SimpleQueue
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import certifi
@@ -17,23 +18,33 @@ import httpcore
 import httpx
 
 from sidecar.clock import Clock
+from sidecar.settings import NetworkRules, Service, TlsSettings
+from sidecar.transports.network import FILE_RULES, checked_addresses, permitted
+from sidecar.transports.proxy import Proxy, proxy_of
 
 
 class Deadline:
     """The moment at which everything about the current request has to be over.
 
-    `heard` tells whether anything has come from the other side since it was started.
+    `heard` tells whether anything has come from the other side since it was asked last.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ends = 0.0
+        self._connect_s = 0.0
+        self._connect_ends = 0.0
         self.heard = False
 
-    def start(self, seconds: float) -> None:
-        """Give the next request `seconds` from now."""
+    def start(self, seconds: float, connect_s: float | None = None) -> None:
+        """Give the next request `seconds` from now, and each connection of it `connect_s` of these."""
         self._ends = self._clock.monotonic() + seconds
+        self._connect_s = seconds if connect_s is None else connect_s
         self.heard = False
+
+    def start_connecting(self) -> None:
+        """Let the time for a connection run: for the name, the proxy and the TLS handshake, too."""
+        self._connect_ends = self._clock.monotonic() + self._connect_s
 
     def left(self) -> float:
         """Return the seconds left. Raises httpcore.ReadTimeout when there are none."""
@@ -42,13 +53,41 @@ class Deadline:
             raise httpcore.ReadTimeout("the deadline has passed")
         return left
 
+    def left_to_connect(self) -> float:
+        """Return the seconds left for the connection. Raises httpcore.ConnectTimeout when there are none."""
+        left = min(self._ends, self._connect_ends) - self._clock.monotonic()
+        if left <= 0:
+            raise httpcore.ConnectTimeout("the time for the connection has passed")
+        return left
+
+
+_SYSTEM_TRUST = TlsSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to get to a service: where it may be, whom to trust, and what lies between."""
+
+    rules: NetworkRules = FILE_RULES
+    tls: TlsSettings = _SYSTEM_TRUST
+    proxy: Proxy | None = None
+    http2: bool = False
+
+
+def way_of(service: Service) -> Way:
+    """Return the way that a service's settings ask for."""
+    return Way(service.network, service.tls, proxy_of(service.proxy), service.http2)
+
+
+_STRAIGHT = Way()
+
 
 class OneConnection(httpx.BaseTransport):
     """Keeps one connection and opens another when it is gone or the origin is a different one."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, way: Way = _STRAIGHT) -> None:
         self._deadline = deadline
-        self._backend = _Backend(deadline)
+        self._way = way
         self._connection: httpcore.HTTPConnection | None = None
         self._was_reused = False
 
@@ -58,16 +97,17 @@ class OneConnection(httpx.BaseTransport):
         return self._was_reused and not self._deadline.heard
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = httpcore.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
-        connection = self._to(url.origin)
+        self._deadline.heard = False
+        url, headers, proxy = request.url, request.headers.raw, self._way.proxy
+        target = url.raw_path
+        if proxy and url.scheme == "http":
+            target = b"http://" + url.netloc + target
+            headers = [*headers, *proxy.headers]
+        where = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target)
+        connection = self._to(where.origin)
         assert isinstance(request.stream, httpx.SyncByteStream)
         answer = connection.handle_request(
-            httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream)
+            httpcore.Request(request.method, where, headers=headers, content=request.stream)
         )
         assert isinstance(answer.stream, Iterable)
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, self))
@@ -96,8 +136,12 @@ class OneConnection(httpx.BaseTransport):
         )
         if connection is None or not self._was_reused:
             self.close()
+            secure = origin.scheme == b"https"
             connection = self._connection = httpcore.HTTPConnection(
-                origin, ssl_context=tls_context(), network_backend=self._backend
+                origin,
+                ssl_context=tls_context(trust_of(self._way)) if secure else None,
+                http2=self._way.http2 and secure,
+                network_backend=_Backend(self._deadline, self._way, tunnel=secure),
             )
         return connection
 
@@ -116,8 +160,10 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, way: Way = _STRAIGHT, *, tunnel: bool = False) -> None:
         self._deadline = deadline
+        self._way = way
+        self._tunnel = tunnel
         self._real = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -128,17 +174,43 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = _addresses(host, port, self._deadline)
+        self._deadline.start_connecting()
+        proxy = self._way.proxy
+        if proxy is None:
+            return self._dial(host, port, local_address, socket_options)
+        if _is_figure(host):
+            permitted(host, [host], self._way.rules)
+        with proxy.blamed():
+            stream = self._dial(proxy.host, proxy.port, local_address, socket_options)
+        if self._tunnel:
+            proxy.tunnel(stream, host, port, self._deadline.left_to_connect)
+            self._deadline.heard = False
+        return stream
+
+    def _dial(
+        self, host: str, port: int, local_address: str | None, options: Iterable[Any] | None
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address that answers: to the ones that were judged, not to the name again."""
+        within_s = self._deadline.left_to_connect()
+        addresses = checked_addresses(host, port, self._way.rules, within_s=within_s)
         problem: Exception | None = None
         for number, address in enumerate(addresses):
-            share = self._deadline.left() / (len(addresses) - number)
+            share = self._deadline.left_to_connect() / (len(addresses) - number)
             try:
-                stream = self._real.connect_tcp(address, port, share, local_address, socket_options)
+                stream = self._real.connect_tcp(address, port, share, local_address, options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 problem = error
             else:
                 return _Stream(stream, self._deadline)
         raise problem or httpcore.ConnectError(f"{host} has no address")
+
+
+def _is_figure(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 class _Stream(httpcore.NetworkStream):
@@ -148,8 +220,9 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
         self._deadline = deadline
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        received = self._stream.read(max_bytes, self._deadline.left())
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = self._deadline.left()
+        received = self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
         self._deadline.heard = self._deadline.heard or bool(received)
         return received
 
@@ -175,37 +248,47 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        left = self._deadline.left()
+        left = self._deadline.left_to_connect()
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-def _addresses(host: str, port: int, deadline: Deadline) -> list[str]:
-    """Look a name up. The system's resolver knows no deadline, so a thread of its own waits for it."""
-    answer: SimpleQueue[list[str] | Exception] = SimpleQueue()
-    threading.Thread(target=_look_up, args=(host, port, answer), name="look-up", daemon=True).start()
-    try:
-        found = answer.get(timeout=deadline.left())
-    except Empty:
-        raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
-    if isinstance(found, Exception):
-        raise httpcore.ConnectError(str(found)) from found
-    return found
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a TLS context is made of. With the files' times in it, renewed files make a new context."""
+
+    tls: TlsSettings = _SYSTEM_TRUST
+    http2: bool = False
+    written: tuple[int, ...] = ()
 
 
-def _look_up(host: str, port: int, answer: "SimpleQueue[list[str] | Exception]") -> None:
+def trust_of(way: Way) -> Trust:
+    """Return what is to be trusted now. Raises httpcore.ConnectError if a file of it is away."""
+    files = [name for name in (way.tls.ca, way.tls.cert, way.tls.key) if name]
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        answer.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
-    except (OSError, UnicodeError) as error:
-        answer.put(error)
+        return Trust(way.tls, way.http2, tuple(Path(name).stat().st_mtime_ns for name in files))
+    except OSError as error:
+        raise httpcore.ConnectError(f"a file of tls cannot be read: {error}") from error
+
+
+_SYSTEM = Trust()
 
 
 @cache
-def tls_context() -> ssl.SSLContext:
-    """Trust what this system trusts, and the public authorities where it has none of its own."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
+def tls_context(trust: Trust = _SYSTEM) -> ssl.SSLContext:
+    """Trust what this system trusts and the public authorities, or the given one alone; show our certificate.
+
+    Not shared between HTTP/1.1 and HTTP/2: httpcore writes the protocols that it offers into the context.
+    """
+    context = ssl.create_default_context(cafile=trust.tls.ca)
+    if trust.tls.ca is None:
+        context.load_verify_locations(certifi.where())
+    if trust.tls.cert:
+        password = trust.tls.key_password.get_secret_value()
+        try:
+            context.load_cert_chain(trust.tls.cert, trust.tls.key, password)
+        except OSError as error:
+            raise httpcore.ConnectError(f"the certificate or key of tls cannot be used: {error}") from error
     return context

@@ -1,31 +1,48 @@
 """REST: one request over one kept-alive connection, within one deadline."""
 
-import base64
+import gzip
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from functools import partial
+from urllib.parse import quote, urlsplit
 
 import httpcore
 import httpx
 
-from sidecar import __version__
 from sidecar.clock import Clock
 from sidecar.model import Attempt, Outcome
-from sidecar.settings import ApiKeyAuth, BasicAuth, BearerAuth, Service
+from sidecar.settings import ApiKeyAuth, OAuth2Auth, Service, status_set
 from sidecar.transports.base import Request
-from sidecar.transports.connection import Deadline, OneConnection
+from sidecar.transports.connection import Deadline, OneConnection, way_of
+from sidecar.transports.credentials import put, standing_headers
+from sidecar.transports.network import AddressRefused
+from sidecar.transports.oauth import desk_of
+from sidecar.transports.proxy import Unsent
+from sidecar.transports.signing import keys_of, signature_headers
 
 _EXCERPT = 2_048
 _LONGEST_ANSWER = 1_048_576
 _LONGEST_TARGET = 300
-_BUSY = frozenset({408, 425, 429})
-# How a message is framed is decided here, by its body: a second opinion splits or hangs the connection.
-_FRAMING = frozenset(
-    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
-)
-_UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
+_SMALLEST_PACKED = 1_024
+_DELIVERED = status_set("200-299")
+_AGAIN = status_set("408, 425, 429, 500-599")
+_STARS = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: httpx.Headers
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    outcome: Outcome
+    error: str | None = None
+    answer: _Answer | None = None
 
 
 class HttpTransport:
@@ -35,92 +52,126 @@ class HttpTransport:
         self._service = service
         self._clock = clock
         self._deadline = Deadline(clock)
-        self._connection = OneConnection(self._deadline)
-        self._headers = _standing_headers(service)
+        self._way = way_of(service)
+        self._connection = OneConnection(self._deadline, self._way)
+        self._headers = standing_headers(service)
+        self._signing_keys = keys_of(service.signing)
+        self._success, self._again = status_set(service.success_status), status_set(service.retry_status)
+        self._desk = desk_of(service.auth, self._way, clock) if isinstance(service.auth, OAuth2Auth) else None
+        self._token: str | None = None
 
     def send(self, request: Request) -> Attempt:
         started_at, start = self._clock.now(), self._clock.monotonic()
-        self._deadline.start(self._service.timeout)
-        try:
-            message = self._message(request)
-        except (httpx.InvalidURL, ValueError) as error:
-            return self._attempt(started_at, start, Outcome.INVALID, error=f"it cannot be sent: {error}")
-        try:
-            status, headers, text = self._exchange(message)
-        except httpcore.LocalProtocolError as error:
-            self.close()
-            return self._attempt(started_at, start, Outcome.INVALID, error=f"it cannot be sent: {error}")
-        except httpcore.TimeoutException:
-            self.close()
-            return self._attempt(started_at, start, Outcome.FAILED, error=self._no_answer())
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            self.close()
-            return self._attempt(started_at, start, Outcome.FAILED, error=self._broken(error))
-        outcome = classify(status)
-        return self._attempt(
-            started_at,
-            start,
-            outcome,
-            status=status,
-            error=None if outcome is Outcome.DELIVERED else _refusal(status, headers),
-            response=text if request.keep_bytes or outcome is not Outcome.DELIVERED else None,
-            retry_after_s=retry_after(headers.get("retry-after"), self._clock.now()),
-        )
+        self._deadline.start(self._service.timeout, self._service.connect_timeout_s)
+        verdict = self._deliver(request)
+        latency_ms = (self._clock.monotonic() - start) * 1000
+        error, answer = self._masked(verdict.error), verdict.answer
+        if answer is None:
+            return Attempt(verdict.outcome, started_at, latency_ms, error=error)
+        wanted = request.keep_bytes or verdict.outcome is not Outcome.DELIVERED
+        response = self._masked(answer.text) if wanted else None
+        pause_s = retry_after(answer.headers.get("retry-after"), self._clock.now())
+        return Attempt(verdict.outcome, started_at, latency_ms, answer.status, error, response, pause_s)
 
     def close(self) -> None:
         self._connection.close()
 
-    def _exchange(self, message: httpx.Request) -> tuple[int, httpx.Headers, str]:
+    def _deliver(self, request: Request) -> _Verdict:
+        try:
+            message = self._message(request)
+        except (httpx.InvalidURL, ValueError) as error:
+            return _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
+        try:
+            return self._judged(self._authorized(message, max(_EXCERPT, request.keep_bytes)))
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            self.close()
+            return self._blamed(error)
+
+    def _authorized(self, message: httpx.Request, most: int) -> _Answer:
+        """Send with a token where one is needed; once more with another where the service refuses it."""
+        if self._desk is None or "authorization" in message.headers:
+            return self._exchange(message, most)
+        token = partial(self._desk.token, self._deadline, self._way)
+        answer = self._exchange(self._with_token(message, token()), most)
+        if answer.status != httpx.codes.UNAUTHORIZED:
+            return answer
+        return self._exchange(self._with_token(message, token(instead_of=self._token)), most)
+
+    def _with_token(self, message: httpx.Request, token: str) -> httpx.Request:
+        self._token = token
+        message.headers["Authorization"] = f"Bearer {token}"
+        return message
+
+    def _exchange(self, message: httpx.Request, most: int) -> _Answer:
         """Send and read the answer; once more if a kept connection turned out to be closed by the server."""
         try:
-            return self._once(message)
+            return self._once(message, most)
         except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
             if not self._connection.was_stale:
                 raise
-            self.close()
-            return self._once(message)
+        except httpcore.ConnectionNotAvailable:
+            pass  # HTTP/2: the server said that it takes no more requests on this connection, nor this one
+        self.close()
+        return self._once(message, most)
 
-    def _once(self, message: httpx.Request) -> tuple[int, httpx.Headers, str]:
+    def _once(self, message: httpx.Request, most: int) -> _Answer:
         answer = self._connection.handle_request(message)
         try:
-            return answer.status_code, answer.headers, _beginning(answer, max(_EXCERPT, request.keep_bytes))
+            text, whole = _beginning(answer, most)
         finally:
             answer.close()
+        if not whole:
+            self.close()  # what is still to come would be in the way of the next answer
+        return _Answer(answer.status_code, answer.headers, text)
 
     def _message(self, request: Request) -> httpx.Request:
         """Return the request as it goes out. Raises ValueError or InvalidURL when none can be like that."""
-        return httpx.Request(
-            request.method,
-            join_url(self._service.base_url, request.endpoint),
-            headers=self._all_headers(request),
-            content=request.body,
-        )
+        url = join_url(self._service.base_url, request.endpoint)
+        auth = self._service.auth
+        if isinstance(auth, ApiKeyAuth) and auth.query:
+            url = with_parameter(url, auth.query, auth.key.get_secret_value())
+        headers, body = self._all_headers(request), request.body
+        if self._service.gzip and len(body or b"") > _SMALLEST_PACKED and "content-encoding" not in headers:
+            headers["Content-Encoding"] = "gzip"
+            # Without the time: retries send the same bytes.
+            body = gzip.compress(body or b"", mtime=0)
+        return httpx.Request(request.method, url, headers=headers, content=body)
 
     def _all_headers(self, request: Request) -> httpx.Headers:
         """Put the rule's headers over the service's, whatever their case, and ours over both."""
         headers = self._headers.copy()
         if request.content_type and request.body is not None:
             headers["Content-Type"] = request.content_type
-        _put(headers, request.headers)
-        _put(headers, {"webhook-id": request.delivery_id, "Idempotency-Key": request.delivery_id})
+        put(headers, request.headers)
+        put(headers, {"webhook-id": request.delivery_id, "Idempotency-Key": request.delivery_id})
+        keys, now = self._signing_keys, self._clock.now()
+        put(headers, signature_headers(keys, request.delivery_id, request.body or b"", now=now))
         return headers
 
-    def _attempt(
-        self,
-        started_at: datetime,
-        start: float,
-        outcome: Outcome,
-        *,
-        status: int | None = None,
-        error: str | None = None,
-        response: str | None = None,
-        retry_after_s: float | None = None,
-    ) -> Attempt:
-        latency_ms = (self._clock.monotonic() - start) * 1000
-        return Attempt(outcome, started_at, latency_ms, status, error, response, retry_after_s)
+    def _judged(self, answer: _Answer) -> _Verdict:
+        if self._way.proxy and answer.status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            raise Unsent(self._way.proxy.refusal(answer.status))
+        outcome = classify(answer.status, success=self._success, again=self._again)
+        error = None if outcome is Outcome.DELIVERED else _refusal(answer.status, answer.headers)
+        return _Verdict(outcome, error, answer)
 
-    def _no_answer(self) -> str:
-        return f"no answer from {self._address()} within {self._service.timeout:g} s"
+    def _blamed(self, error: Exception) -> _Verdict:
+        """Say whose fault it is that there is no answer."""
+        match error:
+            case AddressRefused():
+                return _Verdict(Outcome.INVALID, f"the network rules refuse {error}")
+            case httpcore.LocalProtocolError():
+                return _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
+            case Unsent():
+                return _Verdict(Outcome.UNSENT, str(error))
+            case httpcore.ConnectTimeout() if self._service.connect_timeout_s < self._service.timeout:
+                limit = self._service.connect_timeout_s
+                return _Verdict(Outcome.FAILED, f"no connection to {self._address()} within {limit:g} s")
+            case httpcore.TimeoutException():
+                limit = self._service.timeout
+                return _Verdict(Outcome.FAILED, f"no answer from {self._address()} within {limit:g} s")
+            case _:
+                return _Verdict(Outcome.FAILED, self._broken(error))
 
     def _broken(self, error: Exception) -> str:
         said = str(error) or type(error).__name__
@@ -138,6 +189,13 @@ class HttpTransport:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
+    def _masked(self, text: str | None) -> str | None:
+        """Take out what stands in no setting and so is known to nobody else as a secret."""
+        proxy = self._way.proxy
+        for secret in filter(None, (self._token, proxy.credentials if proxy else None)):
+            text = text.replace(secret, _STARS) if text else text
+        return text
+
 
 def join_url(base_url: str, endpoint: str) -> str:
     """Append `endpoint` to `base_url`. Whatever it holds, scheme and host stay those of `base_url`."""
@@ -147,13 +205,20 @@ def join_url(base_url: str, endpoint: str) -> str:
     return base + endpoint if endpoint.startswith("?") else f"{base}/{endpoint.lstrip('/')}"
 
 
-def classify(status: int) -> Outcome:
+def with_parameter(url: str, name: str, value: str) -> str:
+    """Add a parameter to the query of a URL, whatever its endpoint has put there."""
+    before = url.partition("#")[0]
+    mark = "&" if "?" in before else "?"
+    return f"{before}{mark}{name}={quote(value, safe='')}"
+
+
+def classify(status: int, *, success: frozenset[int] = _DELIVERED, again: frozenset[int] = _AGAIN) -> Outcome:
     """Return what an HTTP status says (RFC 9110; 425 is RFC 8470, 429 is RFC 6585)."""
-    if 200 <= status < 300:
+    if status in success:
         return Outcome.DELIVERED
-    if status in _BUSY:
-        return Outcome.BUSY
-    return Outcome.FAILED if status >= 500 else Outcome.REJECTED
+    if status not in again:
+        return Outcome.REJECTED
+    return Outcome.FAILED if status >= 500 else Outcome.BUSY
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -171,30 +236,11 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return max((moment - now).total_seconds(), 0.0)
 
 
-def _standing_headers(service: Service) -> httpx.Headers:
-    headers = httpx.Headers({"User-Agent": f"moodle-integration-hub/{__version__}", "Accept": "*/*"})
-    _put(headers, {name: value.get_secret_value() for name, value in service.headers.items()})
-    match service.auth:
-        case BearerAuth(token=token):
-            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-        case ApiKeyAuth(header=header, key=key):
-            headers[header] = key.get_secret_value()
-        case BasicAuth(username=username, password=password):
-            pair = f"{username}:{password.get_secret_value()}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-    return headers
+def _beginning(answer: httpx.Response, most: int) -> tuple[str, bool]:
+    """Read the answer to its end, so that the connection can be kept, but keep only its beginning.
 
-
-def _put(headers: httpx.Headers, more: Mapping[str, str]) -> None:
-    for name, value in more.items():
-        if _UNSENDABLE.search(value):
-            raise ValueError(f"the header {name} holds a line break or another character that no header can")
-        if name.lower() not in _FRAMING:
-            headers[name] = value
-
-
-def _beginning(answer: httpx.Response, most: int) -> str:
-    """Read the answer to its end, so that the connection can be kept, but keep only its beginning."""
+    Returns it as text, and whether the end was reached.
+    """
     kept, length = b"", 0
     for piece in answer.iter_raw():
         length += len(piece)
@@ -202,7 +248,8 @@ def _beginning(answer: httpx.Response, most: int) -> str:
             kept += piece[: most - len(kept)]
         if length > _LONGEST_ANSWER:
             break
-    return kept.decode("utf-8", "replace").replace("\0", "\ufffd")
+    text = kept.decode("utf-8", "replace").replace("\0", "\ufffd")
+    return text, length <= _LONGEST_ANSWER
 
 
 def _refusal(status: int, headers: httpx.Headers) -> str:

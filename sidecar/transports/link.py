@@ -10,7 +10,7 @@ import pika.exceptions
 import pika.spec
 
 from sidecar.settings.broker import Broker
-from sidecar.transports.connection import Deadline
+from sidecar.transports.connection import Deadline, Way
 from sidecar.transports.wire import Dropped, Garbage, Refused, Wire
 
 
@@ -35,7 +35,7 @@ class Answer:
 class Link:
     """Used by one thread, for one message at a time."""
 
-    def __init__(self, broker: Broker, credentials: tuple[str, str], deadline: Deadline) -> None:
+    def __init__(self, broker: Broker, credentials: tuple[str, str], deadline: Deadline, way: Way) -> None:
         """Connect, log in and declare what is to be declared.
 
         Raises Refused, Dropped, Garbage, or an error of httpcore's; nothing stays open then.
@@ -47,7 +47,7 @@ class Link:
         self._unanswered: set[int] = set()
         self._refused: set[int] = set()
         self._returned: set[str] = set()
-        self._wire = Wire(broker, credentials, deadline)
+        self._wire = Wire(broker, credentials, deadline, way)
         try:
             self._talk(lambda: self._wire.is_open)
             self._channel = self._open_channel()

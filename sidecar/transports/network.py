@@ -13,7 +13,7 @@ import httpcore
 from sidecar.settings.networks import IPNetwork, NetworkRules
 
 _Address = IPv4Address | IPv6Address
-_FILE_RULES = NetworkRules()
+FILE_RULES = NetworkRules()
 
 
 class AddressRefused(httpcore.ConnectError):
@@ -65,13 +65,13 @@ _ODD: dict[str, tuple[IPNetwork, ...]] = {
 _UNICAST = ip_network("2000::/3")
 
 
-def verdict(address: str, rules: NetworkRules = _FILE_RULES) -> str | None:
+def verdict(address: str, rules: NetworkRules = FILE_RULES) -> str | None:
     """Say why the rules refuse an address and how to allow it; None if it may be connected to."""
     return _verdict(ip_address(address.partition("%")[0]), rules)
 
 
 def checked_addresses(
-    host: str, port: int, rules: NetworkRules = _FILE_RULES, *, within_s: float
+    host: str, port: int, rules: NetworkRules = FILE_RULES, *, within_s: float
 ) -> list[str]:
     """Look a name up and return its addresses that may be connected to: connect to these, not to the name.
 

@@ -31,8 +31,8 @@ class Fault:
     def blames_sender(self) -> bool:
         """Whether the same message will never be taken: it is wrong, or who sends it may not.
 
-        SOAP 1.1 section 4.4.1 (Client, and what follows a dot), SOAP 1.2 section 5.4.6 (Sender), and the codes
-        of WS-Security, which some services use in their place. An expired message is one that was late.
+        SOAP 1.1 section 4.4.1 (Client, and what follows a dot), SOAP 1.2 section 5.4.6 (Sender), and the
+        codes of WS-Security, which some services use in their place. An expired message is one that was late.
         """
         name = _local(self.code).partition(".")[0].lower()
         if self.code.lower().startswith("wsse:"):

@@ -12,12 +12,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from sidecar.model import Outcome
+
 # How long a copy that could not be replaced is good enough, before its host is asked again.
 PATIENCE = timedelta(minutes=5)
 
 
 class WsdlUnavailable(Exception):
-    """There is no WSDL to work with; the text says why and never holds a credential."""
+    """There is no WSDL to work with; the text says why, the outcome what it means for the delivery."""
+
+    def __init__(self, text: str, outcome: Outcome = Outcome.FAILED) -> None:
+        super().__init__(text)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Wsdl:
-    """A parsed WSDL with all its imports. `document` is zeep's; `stored` when a part of it is from the disk."""
+    """A parsed WSDL with its imports. `document` is zeep's; `stored`: a part of it is from the disk."""
 
     document: Any
     read_at: datetime

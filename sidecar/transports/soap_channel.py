@@ -2,13 +2,20 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 import httpcore
 import httpx
 
 from sidecar.clock import Clock
 from sidecar.model import Outcome
-from sidecar.transports.connection import Deadline, OneConnection
+from sidecar.settings import OAuth2Auth, Service
+from sidecar.transports.connection import Deadline, OneConnection, way_of
+from sidecar.transports.network import AddressRefused
+from sidecar.transports.oauth import desk_of
+from sidecar.transports.proxy import Unsent
+
+_STARS = "********"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +39,65 @@ class Trouble(Exception):
 class Channel:
     """Keeps one connection. `start` gives all that follows a common end."""
 
-    def __init__(self, timeout_s: float, clock: Clock) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service
+        self._way = way_of(service)
         self._deadline = Deadline(clock)
-        self._connection = OneConnection(self._deadline)
+        self._connection = OneConnection(self._deadline, self._way)
+        self._desk = desk_of(service.auth, self._way, clock) if isinstance(service.auth, OAuth2Auth) else None
+        self._token: str | None = None
 
     def start(self, seconds: float) -> None:
         """Let everything until the next start be over in `seconds`."""
-        self._deadline.start(seconds)
+        self._deadline.start(seconds, min(seconds, self._service.connect_timeout_s))
 
     def left(self) -> float:
         """Return the seconds left. Raises Trouble when there are none."""
         try:
             return self._deadline.left()
         except httpcore.TimeoutException:
-            raise Trouble(f"it took longer than {self._timeout_s:g} s") from None
+            raise Trouble(f"it took longer than {self._service.timeout:g} s") from None
 
-    def exchange(self, message: httpx.Request, longest: int) -> Answer:
-        """Send and read up to `longest` bytes of the answer. Raises Trouble; the next one connects anew."""
+    def exchange(self, message: httpx.Request, longest: int, *, trusted: bool = True) -> Answer:
+        """Send and read up to `longest` bytes of the answer. Raises Trouble; the next one connects anew.
+
+        Only a host that is `trusted` gets a token.
+        """
         try:
-            return self._twice(message, longest)
-        except httpcore.LocalProtocolError as error:
+            answer = self._authorized(message, longest) if trusted else self._twice(message, longest)
+            proxy = self._way.proxy
+            if proxy and answer.status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+                raise Unsent(proxy.refusal(answer.status))
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             self.close()
-            raise Trouble(f"it cannot be sent: {error}", Outcome.INVALID) from error
-        except httpcore.TimeoutException as error:
-            self.close()
-            text = f"no answer from {address(message.url)} within {self._timeout_s:g} s"
-            raise Trouble(text) from error
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            self.close()
-            raise Trouble(self._broken(error, address(message.url))) from error
+            raise self._blamed(error, address(message.url)) from error
+        return answer
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def masked(self, text: str | None) -> str | None:
+        """Take out what stands in no setting and so is known to nobody else as a secret."""
+        proxy = self._way.proxy
+        for secret in filter(None, (self._token, proxy.credentials if proxy else None)):
+            text = text.replace(secret, _STARS) if text else text
+        return text
+
+    def _authorized(self, message: httpx.Request, longest: int) -> Answer:
+        """Send with a token where one is needed; once more with another where the service refuses it."""
+        if self._desk is None or "authorization" in message.headers:
+            return self._twice(message, longest)
+        token = partial(self._desk.token, self._deadline, self._way)
+        answer = self._twice(self._with_token(message, token()), longest)
+        if answer.status != httpx.codes.UNAUTHORIZED:
+            return answer
+        return self._twice(self._with_token(message, token(instead_of=self._token)), longest)
+
+    def _with_token(self, message: httpx.Request, token: str) -> httpx.Request:
+        self._token = token
+        message.headers["Authorization"] = f"Bearer {token}"
+        return message
 
     def _twice(self, message: httpx.Request, longest: int) -> Answer:
         """Send once more if a kept connection turned out to be closed by the server."""
@@ -74,16 +106,36 @@ class Channel:
         except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
             if not self._connection.was_stale:
                 raise
-            self.close()
-            return self._once(message, longest)
+        except httpcore.ConnectionNotAvailable:
+            pass  # HTTP/2: the server said that it takes no more requests on this connection, nor this one
+        self.close()
+        return self._once(message, longest)
 
     def _once(self, message: httpx.Request, longest: int) -> Answer:
         answer = self._connection.handle_request(message)
         try:
             body, whole = _read(answer, longest)
-            return Answer(answer.status_code, answer.headers, body, whole)
         finally:
             answer.close()
+        if not whole:
+            self.close()  # what is still to come would be in the way of the next answer
+        return Answer(answer.status_code, answer.headers, body, whole)
+
+    def _blamed(self, error: Exception, where: str) -> Trouble:
+        """Say whose fault it is that there is no answer."""
+        match error:
+            case AddressRefused():
+                return Trouble(f"the network rules refuse {error}", Outcome.INVALID)
+            case httpcore.LocalProtocolError():
+                return Trouble(f"it cannot be sent: {error}", Outcome.INVALID)
+            case Unsent():
+                return Trouble(str(error), Outcome.UNSENT)
+            case httpcore.ConnectTimeout() if self._service.connect_timeout_s < self._service.timeout:
+                return Trouble(f"no connection to {where} within {self._service.connect_timeout_s:g} s")
+            case httpcore.TimeoutException():
+                return Trouble(f"no answer from {where} within {self._service.timeout:g} s")
+            case _:
+                return Trouble(self._broken(error, where))
 
     def _broken(self, error: Exception, where: str) -> str:
         said = str(error) or type(error).__name__

@@ -145,18 +145,18 @@ def _number(of: Any, value: Any, place: str) -> str:
 
 
 def _moment(of: Any, text: str, place: str) -> str:
-    for moment, example in _MOMENTS.items():
-        if isinstance(of, moment):
-            try:
-                return str(of.xmlvalue(of.pythonvalue(text.strip())))
-            except (ValueError, TypeError, AttributeError, OverflowError):
-                raise Misfit(f"{place}: expected {example}, got something else") from None
-    return text
+    example = next((example for moment, example in _MOMENTS.items() if isinstance(of, moment)), None)
+    if example is None:
+        return text
+    try:
+        return str(of.xmlvalue(of.pythonvalue(text.strip())))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise Misfit(f"{place}: expected {example}, got other text") from None
 
 
 def _bytes(text: str, place: str) -> str:
     try:
         binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        raise Misfit(f"{place}: expected Base64 (the filter b64encode makes it), got other text") from None
+        raise Misfit(f"{place}: expected Base64, got other text") from None
     return text

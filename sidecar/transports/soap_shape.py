@@ -36,7 +36,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation at one port. `binding` and `message` are zeep's; `address` is where the WSDL says it is."""
+    """One operation at one port. `binding` and `message` are zeep's; `address` is the WSDL's."""
 
     name: str
     service: str
@@ -86,7 +86,7 @@ def operations(document: Any, wanted: SoapSettings) -> Iterator[Operation]:
 
 
 def find(document: Any, endpoint: str, wanted: SoapSettings) -> Operation:
-    """Return the operation `Name`, `Port.Name` or `Service.Port.Name`: the first of the WSDL. Raises Misfit."""
+    """Return the first operation of the name `Name`, `Port.Name` or `Service.Port.Name`. Raises Misfit."""
     name = endpoint.strip().lstrip("/")
     there = list(operations(document, wanted))
     for one in there:

@@ -13,8 +13,9 @@ from zeep import Settings as ZeepSettings
 from zeep.wsdl import Document
 
 from sidecar.clock import Clock
-from sidecar.settings import Service
-from sidecar.transports.http import _standing_headers
+from sidecar.settings import ApiKeyAuth, NoAuth, Service
+from sidecar.transports.credentials import standing_headers
+from sidecar.transports.http import with_parameter
 from sidecar.transports.soap_cache import (
     PATIENCE,
     Kept,
@@ -41,7 +42,7 @@ class WsdlReader:
     def __init__(self, service: Service, clock: Clock) -> None:
         self._service = service
         self._clock = clock
-        self._channel = Channel(service.timeout, clock)
+        self._channel = Channel(service, clock)
         self._shelf = Shelf(cache_folder(os.environ))
 
     def wsdl(self, seconds: float) -> Wsdl:
@@ -94,8 +95,10 @@ class _Documents:
             self._size += len(kept.content)
             self.read_at.append(kept.read_at)
             if len(self.read_at) > _MOST_DOCUMENTS or self._size > _LONGEST_IN_ALL:
-                raise WsdlUnavailable(f"with all its imports it is more than {_MOST_DOCUMENTS} documents or"
-                                      f" {_LONGEST_IN_ALL // 1_048_576} MiB")
+                raise WsdlUnavailable(
+                    f"with all its imports it is more than {_MOST_DOCUMENTS} documents or"
+                    f" {_LONGEST_IN_ALL // 1_048_576} MiB"
+                )
             return kept.content
         except WsdlUnavailable as error:
             self.problem = error
@@ -120,23 +123,33 @@ class _Documents:
         if urlsplit(url).scheme not in ("http", "https"):
             raise WsdlUnavailable(f"it imports {url[:200]}, and only http:// and https:// are read")
         try:
-            message = httpx.Request("GET", url, headers=self._headers(url))
-            answer = self.channel.exchange(message, LONGEST_DOCUMENT)
+            trusted = _origin(url) == _origin(self.service.base_url)
+            message = self._message(url, trusted=trusted)
+            answer = self.channel.exchange(message, LONGEST_DOCUMENT, trusted=trusted)
         except (httpx.InvalidURL, ValueError) as error:
             raise WsdlUnavailable(f"{shown(url)} is no URL that can be asked: {error}") from error
         except Trouble as trouble:
-            raise WsdlUnavailable(str(trouble)) from trouble
+            raise WsdlUnavailable(str(trouble), trouble.outcome) from trouble
         if not 200 <= answer.status < 300:
             raise WsdlUnavailable(_refusal(url, answer.status, answer.headers))
         if not answer.whole:
             raise WsdlUnavailable(f"{shown(url)} is longer than {LONGEST_DOCUMENT // 1_048_576} MiB")
         return answer.body
 
-    def _headers(self, url: str) -> httpx.Headers:
-        """Return the service's headers for its own host: credentials are not for whom it imports from."""
-        if _origin(url) == _origin(self.service.base_url):
-            return _standing_headers(self.service)
-        return _standing_headers(self.service.model_copy(update={"auth": None, "headers": {}}))
+    def _message(self, url: str, *, trusted: bool) -> httpx.Request:
+        """Return the request with the service's credentials: they are not for whom it imports from."""
+        if trusted:
+            return httpx.Request("GET", with_key(self.service, url), headers=standing_headers(self.service))
+        bare = self.service.model_copy(update={"auth": NoAuth(), "headers": {}})
+        return httpx.Request("GET", url, headers=standing_headers(bare))
+
+
+def with_key(service: Service, url: str) -> str:
+    """Add the key to a URL of a service that wants it in the query."""
+    auth = service.auth
+    if isinstance(auth, ApiKeyAuth) and auth.query:
+        return with_parameter(url, auth.query, auth.key.get_secret_value())
+    return url
 
 
 def shown(url: str) -> str:
@@ -156,7 +169,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 def _refusal(url: str, status: int, headers: httpx.Headers) -> str:
     if 300 <= status < 400:
         target = headers.get("location", "nowhere")[:300]
-        return f"{shown(url)} answered {status}, a redirect to {shown(target)}: put the final URL into base_url"
+        return f"{shown(url)} answered {status}, a redirect to {shown(target)}: use the final URL"
     hint = "; are the credentials right?" if status in (401, 403) else ""
     return f"{shown(url)} answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip() + hint
 

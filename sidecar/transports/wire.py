@@ -17,7 +17,7 @@ import pika.connection
 import pika.exceptions
 
 from sidecar.settings.broker import Broker
-from sidecar.transports.connection import Deadline, _Backend, tls_context
+from sidecar.transports.connection import Deadline, Way, _Backend, tls_context, trust_of
 
 # pika logs a page for each lost connection; what happened is in the attempt.
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
@@ -55,9 +55,9 @@ class Garbage(Exception):
 class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no types
     """pika's protocol on a stream of ours. The `_adapter` methods are what pika asks of its adapters."""
 
-    def __init__(self, broker: Broker, credentials: tuple[str, str], deadline: Deadline) -> None:
+    def __init__(self, broker: Broker, credentials: tuple[str, str], deadline: Deadline, way: Way) -> None:
         """Connect; the login happens in `talk`. Raises an error of httpcore's."""
-        self._stream = _dial(broker, deadline)
+        self._stream = _dial(broker, deadline, way)
         self._outgoing = bytearray()
         self._heard = False
         self._ended = False
@@ -154,9 +154,12 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         raise NotImplementedError("a connection belongs to one thread")
 
 
-def _dial(broker: Broker, deadline: Deadline) -> httpcore.NetworkStream:
-    stream = _Backend(deadline).connect_tcp(broker.host, broker.port, socket_options=_KEEPALIVE)
-    return stream.start_tls(tls_context(), server_hostname=broker.host) if broker.tls else stream
+def _dial(broker: Broker, deadline: Deadline, way: Way) -> httpcore.NetworkStream:
+    tls = tls_context(trust_of(way)) if broker.tls else None
+    # A proxy speaks HTTP: through it there is only a tunnel.
+    network = _Backend(deadline, way, tunnel=True)
+    stream = network.connect_tcp(broker.host, broker.port, socket_options=_KEEPALIVE)
+    return stream.start_tls(tls, server_hostname=broker.host) if tls else stream
 
 
 def _parameters(broker: Broker, credentials: tuple[str, str]) -> Any:

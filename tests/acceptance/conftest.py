@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.sidecar import Sidecar, write_config
 from tests.databases import Database
-from tests.sink import Sink, sink
+from tests.sink import Sink
 
 MakeSidecar = Callable[..., Sidecar]
 
@@ -18,7 +18,7 @@ EVERYTHING = {"name": "all", "event": "*", "service": "crm", "max_event_age": "n
 @pytest.fixture
 def receiver() -> Iterator[Sink]:
     """A receiver that accepts everything until the test says otherwise."""
-    with sink() as found:
+    with Sink() as found:
         yield found
 
 

@@ -15,7 +15,7 @@ _IN_FLIGHT = 16
 
 
 def await_arrivals(receiver: Sink, sidecar: Sidecar, number: int) -> None:
-    eventually(lambda: len(receiver.arrivals) >= number or not sidecar.running)
+    eventually(lambda: len(receiver.requests) >= number or not sidecar.running)
     assert sidecar.running, sidecar.said
 
 
@@ -37,12 +37,12 @@ def test_kills_at_any_moment_lose_nothing(
 
     for _ in range(kills):
         sidecar.start()
-        await_arrivals(receiver, sidecar, len(receiver.arrivals) + chance.randrange(1, 230))
+        await_arrivals(receiver, sidecar, len(receiver.requests) + chance.randrange(1, 230))
         sidecar.kill()
     code = sidecar.run("--until-idle")
 
     assert code == 0, sidecar.said
-    assert {arrival.json()["userid"] for arrival in receiver.arrivals} == set(range(rows))
+    assert {body["userid"] for body in receiver.bodies} == set(range(rows))
     assert len(receiver.accepted) == rows
     assert receiver.repeated < rows
     print(f"{kills} kills, {rows} deliveries: 0 lost, {receiver.repeated} sent again with the same id")  # noqa: T201 - the evidence, shown by -rP

@@ -10,6 +10,7 @@ from sqlalchemy import NullPool, create_engine, func, select
 from tests.acceptance.conftest import EVERYTHING, MakeSidecar
 from tests.acceptance.sidecar import Sidecar, eventually, write_config
 from tests.databases import Database
+from tests.receiver import Received
 from tests.rows import LOG, insert_rows, log_row
 from tests.servers import MariaDB, PostgreSQL
 from tests.sink import Sink
@@ -29,33 +30,31 @@ def test_every_real_row_arrives_once(make_sidecar: MakeSidecar, moodle_db: Datab
     assert code == 0, sidecar.said
     assert len(receiver.accepted) == rows_in_log(moodle_db.url)
     assert receiver.repeated == 0
-    assert {arrival.json()["id"] for arrival in receiver.arrivals} == set(
-        range(1, len(receiver.accepted) + 1)
-    )
+    assert {body["id"] for body in receiver.bodies} == set(range(1, len(receiver.accepted) + 1))
 
 
 def test_a_second_run_sends_nothing_again(make_sidecar: MakeSidecar, receiver: Sink) -> None:
     sidecar = make_sidecar()
     sidecar.run("--until-idle")
-    before = len(receiver.arrivals)
+    before = len(receiver.requests)
 
     assert sidecar.run("--until-idle") == 0
 
-    assert len(receiver.arrivals) == before
+    assert len(receiver.requests) == before
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_until_idle_waits_for_retries(make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database) -> None:
     failed: set[str] = set()
 
-    def fail_each_once(arrival: object) -> int:
-        delivery_id = arrival.delivery_id  # type: ignore[attr-defined]
+    def fail_each_once(request: Received) -> int:
+        delivery_id = request.header("webhook-id") or ""
         if delivery_id in failed:
             return 200
         failed.add(delivery_id)
         return 503
 
-    receiver.answer = fail_each_once
+    receiver.status_of = fail_each_once
     crm = {
         "base_url": receiver.url,
         "retry": {"backoff": 0.1},
@@ -72,7 +71,7 @@ def test_until_idle_waits_for_retries(make_sidecar: MakeSidecar, receiver: Sink,
 def test_until_idle_leaves_a_dead_service_after_one_probe_and_loses_nothing(
     make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database
 ) -> None:
-    receiver.answer = lambda _: 500
+    receiver.status_of = lambda _: 500
     crm = {
         "base_url": receiver.url,
         "retry": {"max_retries": 50, "backoff": 0.1},
@@ -83,7 +82,7 @@ def test_until_idle_leaves_a_dead_service_after_one_probe_and_loses_nothing(
     assert sidecar.run("--until-idle") == 0
     assert receiver.accepted == {}
 
-    receiver.answer = lambda _: 200
+    receiver.status_of = lambda _: 200
     assert sidecar.run("--until-idle") == 0
 
     assert len(receiver.accepted) == rows_in_log(moodle_db.url)
@@ -96,7 +95,7 @@ def test_the_work_can_be_split_over_two_processes(
     reader, sender = make_sidecar("reader"), make_sidecar("sender")
 
     assert reader.run("--until-idle", "--role", "tail") == 0
-    assert receiver.arrivals == []
+    assert receiver.requests == []
     assert sender.run("--until-idle", "--role", "dispatch") == 0
 
     assert len(receiver.accepted) == rows_in_log(moodle_db.url)
@@ -110,12 +109,12 @@ def test_new_rows_arrive_while_it_runs_and_sigterm_ends_it(
     sidecar.start()
     eventually(lambda: "sidecar.started" in sidecar.said)
 
-    eventually(lambda: insert_rows(moodle_db.url, [log_row(userid=77)]) and receiver.arrivals)
+    eventually(lambda: insert_rows(moodle_db.url, [log_row(userid=77)]) and receiver.requests)
     code = sidecar.terminate()
 
     assert code == 0, sidecar.said
     assert sidecar.said.rstrip().endswith("sidecar.stopped")
-    assert receiver.arrivals[0].json()["userid"] == 77
+    assert receiver.bodies[0]["userid"] == 77
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -130,14 +129,14 @@ def test_a_changed_file_is_taken_over_and_a_broken_one_is_refused(
     sidecar.config.write_text("rules: [")
     eventually(lambda: "config.refused" in sidecar.said)
     insert_rows(moodle_db.url, [log_row()])
-    eventually(lambda: receiver.arrivals)
+    eventually(lambda: receiver.requests)
     config["rules"][0]["endpoint"] = "/new"
     write_config(sidecar.config, **config)
     eventually(lambda: "config.reloaded" in sidecar.said)
     insert_rows(moodle_db.url, [log_row()])
-    eventually(lambda: len(receiver.arrivals) == 2)
+    eventually(lambda: len(receiver.requests) == 2)
 
-    assert [arrival.path for arrival in receiver.arrivals] == ["/old", "/new"]
+    assert [request.target for request in receiver.requests] == ["/old", "/new"]
     assert sidecar.terminate() == 0
 
 
@@ -225,7 +224,7 @@ def test_a_database_that_goes_away_is_waited_for_and_nothing_is_lost(
     insert_rows(moodle_db.url, [log_row() for _ in range(1500)])
     sidecar = make_sidecar()
     sidecar.start()
-    eventually(lambda: len(receiver.arrivals) > 100)
+    eventually(lambda: len(receiver.requests) > 100)
 
     databases.kill()
     eventually(lambda: "waiting" in sidecar.said)

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from random import Random
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -13,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
 from sidecar.model import Circuit, CircuitState
-from sidecar.settings import DispatchSettings, Service
+from sidecar.settings import DispatchSettings, Rule, Service
 from sidecar.store import circuits, migrate, queue, services
 from sidecar.store.engine import Database
 from sidecar.store.tables import dlq, log
@@ -38,26 +39,40 @@ class Doubtful(Database):
             yield conn
 
 
+class NoChance(Random):
+    """Luck that shortens no wait."""
+
+    def random(self) -> float:
+        """Return what leaves everything as planned."""
+        return 0.0
+
+
 class Post:
     """The whole sending half. Services are called `crm` and so on; each has a path of its name."""
 
     def __init__(self, url: str, clock: FakeClock, receiver: Receiver) -> None:
         self.store, self.clock, self.receiver = Doubtful(url), clock, receiver
         self.wanted: dict[str, Service] = {}
+        self.rules: list[Rule] = []
         self._dispatchers: list[Dispatcher] = []
         migrate.apply(self.store)
 
     def service(self, name: str, **options: Any) -> None:
-        """Have a service of that name, with a threshold of 3 failures and a cooldown of 30 s."""
+        """Have a service of that name, with a threshold of 3 failures and a cooldown that stays 30 s."""
         values = {
             "base_url": self.receiver.url,
             "timeout": 15,
-            "circuit_breaker": {"failure_threshold": 3, "cooldown": 30},
+            "circuit_breaker": {"failure_threshold": 3, "cooldown": 30, "cooldown_factor": 1},
             **options,
         }
         self.wanted = self.wanted | {name: Service.model_validate(values)}
         with self.store.write() as conn:
             services.sync(conn, self.wanted, now=self.clock.now())
+
+    def rule(self, name: str, service: str = "crm", **options: Any) -> None:
+        """Have a rule of that name, with policies of its own."""
+        values = {"name": name, "event": "*", "service": service, **options}
+        self.rules.append(Rule.model_validate(values))
 
     def queue(self, count: int = 1, service: str = "crm", *, first: int = 1, **changes: Any) -> None:
         """Queue deliveries, one after the other by a millisecond, so that their order is known."""
@@ -74,6 +89,8 @@ class Post:
             replica=replica,
             settings=DispatchSettings.model_validate({"poll": 0.02, "concurrency": 20, **settings}),
             clock=self.clock,
+            rules=self.rules,
+            chance=NoChance(),
         )
         self._dispatchers.append(made)
         return made

@@ -121,15 +121,17 @@ class Cable:
 
 
 @contextmanager
-def listener(says: bytes = b"", *, then_closes: bool = False) -> Iterator[int]:
-    """Listen on a port, say something to whoever connects, and then nothing, or close."""
+def listener(says: bytes = b"", *, every_s: float = 0, then_closes: bool = False) -> Iterator[int]:
+    """Listen on a port, say something (byte by byte) to whoever connects, and then nothing, or close."""
     done = threading.Event()
     served: list[threading.Thread] = []
 
     def serve(wire: socket.socket) -> None:
         with wire, contextlib.suppress(OSError):
             wire.recv(10_000)
-            wire.sendall(says)
+            for piece in [bytes([byte]) for byte in says] if every_s else [says]:
+                wire.sendall(piece)
+                done.wait(every_s)
             if not then_closes:
                 done.wait(20)
 

@@ -9,11 +9,12 @@ import pytest
 from sidecar.clock import SystemClock
 from sidecar.gateway.line import Line
 from sidecar.model import Attempt, Outcome
-from sidecar.settings import Service
-from sidecar.transports.base import Transport
+from sidecar.settings import NetworkRules, Service
+from sidecar.transports.base import Transport, open_transport
 from tests.broker import RabbitMQ
 from tests.deliveries import delivery
 from tests.transports.brokers import Cable, Inbox, listener
+from tests.transports.certificates import Authority
 from tests.transports.conftest import Connect, request
 
 TIMEOUT_S = 0.5
@@ -216,6 +217,43 @@ def test_broker_that_accepts_and_hangs_is_given_up_at_the_deadline(connect: Conn
     assert TIMEOUT_S <= took_s < TIMEOUT_S + SLACK_S
 
 
+def test_deadline_holds_for_a_broker_that_says_little_at_a_time(connect: Connect) -> None:
+    with listener(b"\x01\x00\x00\x00\x00\x01\x00" + b"x" * 200, every_s=0.02) as port:
+        attempt, took_s = timed(connect(f"amqp://127.0.0.1:{port}", timeout=TIMEOUT_S), "q")
+
+    assert attempt.outcome is Outcome.FAILED
+    assert said(attempt) == f"no answer from 127.0.0.1:{port} within 0.5 s"
+    assert TIMEOUT_S <= took_s < TIMEOUT_S + SLACK_S
+
+
+def test_address_that_the_network_rules_refuse_is_never_connected_to(cable: Cable) -> None:
+    rules = NetworkRules(private=False)
+    service = Service(type="amqp", base_url=f"amqp://127.0.0.1:{cable.port}").within(rules)
+
+    attempt = open_transport(service, SystemClock()).send(request("q"))
+
+    assert attempt.outcome is Outcome.INVALID
+    assert said(attempt).startswith("the network rules refuse 127.0.0.1, which is loopback")
+    assert cable.connections == 0
+
+
+def test_proxy_that_is_away_is_not_the_broker_s_fault(connect: Connect, rabbitmq: RabbitMQ) -> None:
+    attempt = connect(rabbitmq.url(), proxy="http://127.0.0.1:1").send(request("q"))
+
+    assert attempt.outcome is Outcome.UNSENT
+    assert "the proxy 127.0.0.1:1 cannot be used" in said(attempt)
+
+
+def test_connection_has_a_limit_of_its_own(connect: Connect, trusted: Authority) -> None:
+    with listener() as port:
+        transport = connect(f"amqps://127.0.0.1:{port}", timeout=60, connect_timeout=TIMEOUT_S)
+        attempt, took_s = timed(transport, "q")
+
+    assert attempt.outcome is Outcome.FAILED
+    assert said(attempt) == f"no connection to 127.0.0.1:{port} within 0.5 s"
+    assert TIMEOUT_S <= took_s < TIMEOUT_S + SLACK_S
+
+
 def test_transport_can_be_used_again_after_close(connect: Connect, rabbitmq: RabbitMQ, inbox: Inbox) -> None:
     transport = connect(rabbitmq.url())
     timed(transport, inbox.name, 1)
@@ -244,7 +282,7 @@ def test_no_library_speaks_in_our_log_and_no_error_holds_the_password(
     rabbitmq: RabbitMQ, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    url = rabbitmq.url().replace("guest:guest", "guest:s3cret%2Fpass")
+    url = f"amqp://guest:s3cret%2Fpass@127.0.0.1:{rabbitmq.port}"
     service = Service.model_validate({"type": "amqp", "base_url": url})
     line = Line(service, SystemClock())
 

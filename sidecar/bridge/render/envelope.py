@@ -66,7 +66,7 @@ def binary(body: str | None, scope: Mapping[str, Any], source: str) -> Parcel:
 
 
 def attributes(scope: Mapping[str, Any], source: str) -> dict[str, str]:
-    r"""Return the context attributes: the type of `\core\event\user_created` is `org.moodle.core.user_created`.
+    r"""Return the context attributes; `\core\event\user_created` is of type `org.moodle.core.user_created`.
 
     Source and id together are unique: the id is the delivery's, the same over retries and replays.
     """

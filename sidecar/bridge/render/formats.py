@@ -102,8 +102,12 @@ class XmlFormat:
     _openings = re.compile(r"<!\[CDATA\[|<!--|<\?|<")
     _kinds = {"<![CDATA[": CDATA, "<!--": COMMENT, "<?": INSTRUCTION, "<": TAG}  # noqa: RUF012
     _ends = {  # noqa: RUF012
-        CDATA: re.compile(r"]]>"), COMMENT: re.compile("-->"), INSTRUCTION: re.compile(r"\?>"),
-        DOUBLE: re.compile('"'), SINGLE: re.compile("'"), TAG: re.compile("[\"'>]"),
+        CDATA: re.compile(r"]]>"),
+        COMMENT: re.compile("-->"),
+        INSTRUCTION: re.compile(r"\?>"),
+        DOUBLE: re.compile('"'),
+        SINGLE: re.compile("'"),
+        TAG: re.compile("[\"'>]"),
     }
     _after_tag = {'"': DOUBLE, "'": SINGLE, ">": CONTENT}  # noqa: RUF012
 

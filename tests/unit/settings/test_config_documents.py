@@ -22,6 +22,9 @@ ENV = {
     "HELPDESK_KEY": "k",
     "REGISTRY_PASSWORD": "p",
     "BUS_PASSWORD": "p",
+    "SIS_PASSWORD": "p",
+    "DIRECTORY_SECRET": "p",
+    "HELPDESK_SIGNING": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLasw",
 }
 
 
@@ -36,7 +39,7 @@ def schema() -> Any:
 def test_the_example_loads() -> None:
     settings = load(EXAMPLE, ENV)
 
-    assert sorted(settings.services) == ["bus", "crm", "helpdesk", "registry"]
+    assert sorted(settings.services) == ["bus", "crm", "directory", "helpdesk", "registry", "sis"]
     assert "relateduser.firstname" in settings.rules[0].payload
 
 

@@ -56,7 +56,7 @@ def test_all_problems_come_in_one_report_in_the_order_of_the_file(tmp_path: Path
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("extra: 1", "extra: unknown key; there is site, site_url, moodle, store, tail, dispatch, retention, services and rules"),
+        ("extra: 1", "extra: unknown key; there is site, site_url, moodle, store, tail, dispatch, retention, network, services and rules"),
         ("dispatch: 4", "dispatch: expected a mapping (key: value), got a number"),
         ("dispatch: {concurrency: many}", "dispatch.concurrency: expected a whole number, got text"),
         ("dispatch: {concurrency: 0}", "dispatch.concurrency: must be at least 1"),
@@ -146,10 +146,10 @@ def test_an_event_that_cannot_be_is_mended(tmp_path: Path, event: str, expected:
         ("{base_url: 'https://x/?a=1'}", ".base_url: no ? and no # here: a rule's endpoint is appended, and it may hold a query"),
         ("{base_url: 'https://x:port/'}", ".base_url: this is no URL: its host or port cannot be read"),
         ("{base_url: 'https://x y/'}", ".base_url: this is no URL: it holds a blank or a control character, or the port 0"),
-        ("{base_url: 'https://x', type: soup}", '.type: unknown type "soup"; there is amqp and rest'),
+        ("{base_url: 'https://x', type: soup}", '.type: unknown type "soup"; there is amqp, rest and soap'),
         ("{base_url: 'https://x', auth: bearer}", ".auth: expected a mapping (key: value), got text"),
-        ("{base_url: 'https://x', auth: {type: oauth}}", ".auth: unknown type; there is none, bearer, apikey and basic"),
-        ("{base_url: 'https://x', auth: {token: x}}", ".auth: its type is missing; there is none, bearer, apikey and basic"),
+        ("{base_url: 'https://x', auth: {type: oauth}}", ".auth: unknown type; there is none, bearer, apikey, basic, oauth2 and wsse"),
+        ("{base_url: 'https://x', auth: {token: x}}", ".auth: its type is missing; there is none, bearer, apikey, basic, oauth2 and wsse"),
         ("{base_url: 'https://x', auth: {type: bearer, tokn: x}}", '.auth.tokn: unknown key, did you mean "token"?'),
         ("{base_url: 'https://x', auth: {type: bearer, token: 12}}", ".auth.token: expected text, got a number: put it in quotes"),
         ("{base_url: 'https://x', auth: {type: bearer, token: ''}}", ".auth.token: this must not be empty"),
@@ -255,3 +255,18 @@ def test_the_urls_of_all_supported_databases_load(tmp_path: Path, url: str) -> N
     path.write_text(f"site: campus\nmoodle: {{url: '{url}'}}\n", encoding="utf-8")
 
     assert load(path, {}).moodle.url.get_secret_value() == url
+
+
+def test_secret_in_a_rules_header_is_refused_since_deliveries_keep_it(tmp_path: Path) -> None:
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(
+        "site: campus\nmoodle: {url: 'sqlite:////x.sqlite'}\nservices: {crm: {base_url: 'https://crm.example'}}\n"
+        "rules: [{name: a, event: '*', service: crm, headers: {X-Key: '${CRM_KEY}'}}]\n",
+        encoding="utf-8",
+    )
+
+    with pytest.raises(ConfigError) as refused:
+        load(path, {"CRM_KEY": "planted-secret-9"})
+
+    assert "put secrets into services.crm.headers" in str(refused.value)
+    assert "planted-secret-9" not in str(refused.value)

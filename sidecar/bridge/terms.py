@@ -1,0 +1,28 @@
+"""Under which terms a delivery is sent: its service's, with what its rule changes."""
+
+from collections.abc import Iterable, Mapping
+
+from sidecar.model import Delivery
+from sidecar.settings import RetrySettings, Rule, Service
+
+
+class Terms:
+    """The services in force and what rules change of their policies. An instance never changes.
+
+    A rule is asked for by its name when a delivery is settled, not when it is queued: so a corrected policy
+    serves what waits, and a delivery whose rule is gone, or sends elsewhere today, has its service's.
+    """
+
+    def __init__(self, services: Mapping[str, Service], rules: Iterable[Rule] = ()) -> None:
+        self.services = {name: service for name, service in services.items() if service.enabled}
+        self._rules = {(rule.service, rule.name): rule for rule in rules}
+
+    def retry(self, delivery: Delivery, service: Service) -> RetrySettings:
+        """Return the retry policy of a delivery to `service`."""
+        rule = self._rules.get((delivery.service, delivery.rule or ""))
+        return service.retry if rule is None else rule.retry.over(service.retry)
+
+    def timeouts(self, service: str) -> dict[str, float]:
+        """Return the seconds after which requests to a service are given up, of rules that say so."""
+        mine = (rule for (name, _), rule in self._rules.items() if name == service)
+        return {rule.name: rule.timeout for rule in mine if rule.timeout is not None}

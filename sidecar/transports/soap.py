@@ -1,0 +1,254 @@
+"""SOAP: a JSON payload becomes the envelope of one operation, the answer a verdict.
+
+What an answer says:
+
+- an envelope without a fault (of a one-way operation: any 2xx): delivered.
+- a fault that blames the sender (Client, Sender, wsse:...): rejected, unless the HTTP status says busy.
+- any other fault: failed.
+- no SOAP at all: by its HTTP status, as REST; a 2xx without an envelope where one was due is failed.
+- no WSDL, or one that names no usable address: failed. It concerns all messages, so the circuit opens.
+- a payload that does not fit the WSDL: invalid. Nothing was sent, and the dead letter says what would fit.
+"""
+
+import gzip
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from xml.sax.saxutils import escape
+
+import httpx
+from zeep import Settings as ZeepSettings
+from zeep import wsa
+from zeep.exceptions import Error as ZeepError
+from zeep.helpers import serialize_object
+from zeep.loader import parse_xml
+from zeep.wsdl.utils import etree_to_string
+from zeep.wsse.username import UsernameToken
+
+from sidecar.clock import Clock
+from sidecar.model import Attempt, Outcome
+from sidecar.settings import Service, WsseAuth, status_set
+from sidecar.transports.base import Request
+from sidecar.transports.credentials import put, standing_headers
+from sidecar.transports.http import _refusal, classify, retry_after
+from sidecar.transports.signing import keys_of, signature_headers
+from sidecar.transports.soap_answer import Fault, NoEnvelope, read_answer
+from sidecar.transports.soap_cache import Wsdl, WsdlUnavailable
+from sidecar.transports.soap_channel import Answer, Channel, Trouble
+from sidecar.transports.soap_fit import arguments
+from sidecar.transports.soap_shape import Misfit, Operation, find
+from sidecar.transports.soap_wsdl import WsdlReader, with_key
+
+_EXCERPT = 2_048
+_SMALLEST_PACKED = 1_024
+_LONGEST_ANSWER = 1_048_576
+# The statuses that only say that there is a fault; any other has something of its own to say.
+_OF_FAULTS = frozenset({200, 400, 500})
+# A payload that does not fit may fit the WSDL of today, which is looked at this often at most.
+_WORTH_A_LOOK = timedelta(minutes=1)
+_WSA_ID = ".//{http://www.w3.org/2005/08/addressing}MessageID"
+_STARS = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    outcome: Outcome
+    error: str | None = None
+    status: int | None = None
+    response: str | None = None
+    retry_after_s: float | None = None
+
+
+class SoapTransport:
+    """Calls the operations of a SOAP service; the endpoint is the operation's name."""
+
+    def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+        self._channel = Channel(service, clock)
+        self._reader = WsdlReader(service, clock)
+        self._headers = standing_headers(service)
+        self._signing_keys = keys_of(service.signing)
+        again = status_set(service.retry_status)
+        self._classify = partial(classify, success=status_set(service.success_status), again=again)
+
+    def send(self, request: Request) -> Attempt:
+        started_at, start = self._clock.now(), self._clock.monotonic()
+        self._channel.start(self._service.timeout)
+        try:
+            verdict = self._deliver(request)
+        except (Misfit, httpx.InvalidURL, ValueError) as error:
+            verdict = _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
+        except WsdlUnavailable as error:
+            verdict = _Verdict(error.outcome, f"the WSDL cannot be used: {error}")
+        except Trouble as trouble:
+            verdict = _Verdict(trouble.outcome, str(trouble))
+        return Attempt(
+            verdict.outcome,
+            started_at,
+            (self._clock.monotonic() - start) * 1000,
+            verdict.status,
+            self._masked(verdict.error),
+            self._masked(verdict.response),
+            verdict.retry_after_s,
+        )
+
+    def close(self) -> None:
+        self._channel.close()
+        self._reader.close()
+
+    def _deliver(self, request: Request) -> _Verdict:
+        operation, envelope, headers = self._fitted(request)
+        url = address(self._service, operation)
+        message = self._message(request, operation, envelope, headers, url)
+        return self._judge(operation, self._channel.exchange(message, _LONGEST_ANSWER), request.keep_bytes)
+
+    def _fitted(self, request: Request) -> tuple[Operation, Any, dict[str, str]]:
+        """Return what to call and with which envelope; by today's WSDL if it does not fit the one at hand."""
+        wsdl = self._reader.wsdl(self._channel.left())
+        try:
+            return self._build(request, wsdl)
+        except Misfit:
+            if self._clock.now() - wsdl.read_at < _WORTH_A_LOOK:
+                raise
+        return self._build(request, self._reader.renew(self._channel.left()))
+
+    def _build(self, request: Request, wsdl: Wsdl) -> tuple[Operation, Any, dict[str, str]]:
+        operation = find(wsdl.document, request.endpoint, self._service.soap)
+        try:
+            given = arguments(operation, request.body)
+            envelope, headers = operation.binding._create(operation.name, (), given)
+        except Misfit as error:
+            raise Misfit(f"{error}. It is {operation.signature()}") from error
+        except (ZeepError, TypeError, ValueError, AttributeError, LookupError) as error:
+            raise Misfit(f"{_said(error)}. It is {operation.signature()}") from error
+        return operation, envelope, headers
+
+    def _message(
+        self, request: Request, operation: Operation, envelope: Any, headers: dict[str, str], url: str
+    ) -> httpx.Request:
+        """Return the message as it goes out. Raises ValueError or InvalidURL when none can be like that."""
+        if operation.message.abstract.wsa_action:
+            # Its own id, not a new one with each try, tells a service that it has had this before.
+            wsa.WsAddressingPlugin(url).egress(envelope, headers, operation.message, {})
+            envelope.find(_WSA_ID).text = f"urn:uuid:{request.delivery_id}"
+        if operation.version == "1.2" and not operation.message.soapaction:
+            headers["Content-Type"] = "application/soap+xml; charset=utf-8"
+        if isinstance(self._service.auth, WsseAuth):
+            self._token(self._service.auth).apply(envelope, headers)
+        body, merged = etree_to_string(envelope), self._headers.copy()
+        put(merged, request.headers)
+        put(merged, headers)
+        put(merged, {"webhook-id": request.delivery_id, "Idempotency-Key": request.delivery_id})
+        now = self._clock.now()
+        put(merged, signature_headers(self._signing_keys, request.delivery_id, body, now=now))
+        if self._service.gzip and len(body) > _SMALLEST_PACKED:
+            merged["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, mtime=0)
+        return httpx.Request("POST", with_key(self._service, url), headers=merged, content=body)
+
+    def _token(self, auth: WsseAuth) -> UsernameToken:
+        return UsernameToken(
+            auth.username,
+            auth.password.get_secret_value(),
+            use_digest=auth.digest,
+            created=self._clock.now(),
+            zulu_timestamp=True,
+        )
+
+    def _judge(self, operation: Operation, answer: Answer, keep_bytes: int) -> _Verdict:
+        status = answer.status
+        by_status = self._classify(status)
+        fault, problem = _fault_in(answer)
+        verdict = partial(
+            _Verdict, status=status, response=_excerpt(answer, _EXCERPT), retry_after_s=self._wait(answer)
+        )
+        if fault is not None:
+            return verdict(_outcome(fault, status, by_status), f"{fault} (status {status})")
+        if by_status is not Outcome.DELIVERED:
+            return verdict(by_status, _refusal(status, answer.headers))
+        if problem and operation.answers and not (status == 202 and not answer.body):
+            return verdict(Outcome.FAILED, f"answered {status}, but not in SOAP: {problem}")
+        kept = _result(operation, answer, keep_bytes) if keep_bytes else None
+        return _Verdict(Outcome.DELIVERED, status=status, response=kept)
+
+    def _wait(self, answer: Answer) -> float | None:
+        return retry_after(answer.headers.get("retry-after"), self._clock.now())
+
+    def _masked(self, text: str | None) -> str | None:
+        """Take out the password as XML writes it; in its other forms the gateway takes out all secrets."""
+        auth = self._service.auth
+        password = auth.password.get_secret_value() if isinstance(auth, WsseAuth) else ""
+        written = {escape(password), escape(password, {'"': "&quot;", "'": "&apos;"})} - {password}
+        for form in written:
+            text = text.replace(form, _STARS) if text else text
+        return self._channel.masked(text)
+
+
+def address(service: Service, operation: Operation) -> str:
+    """Return where the operation is called. Raises WsdlUnavailable.
+
+    Many a WSDL names the address that its server has behind a proxy: from another host than the WSDL's own
+    it is only taken when the settings name it, as the credentials go there, and never http behind https.
+    """
+    if service.soap.address:
+        return service.soap.address
+    given, own = operation.address or "", urlsplit(service.base_url)
+    try:
+        there = urlsplit(given)
+        host = there.hostname
+        there.port  # noqa: B018 - raises
+    except ValueError:
+        there, host = urlsplit(""), None
+    if there.scheme not in ("http", "https") or not host or there.username is not None:
+        raise WsdlUnavailable(f"it gives no address for {operation.port}: set soap.address")
+    if host != own.hostname:
+        raise WsdlUnavailable(
+            f"it says that {operation.port} is at {there.scheme}://{there.netloc}, another host than its own:"
+            " if that is right, set soap.address to the whole URL"
+        )
+    if own.scheme == "https" and there.scheme == "http":
+        return urlunsplit(("https", own.netloc, there.path, there.query, ""))
+    return given
+
+
+def _outcome(fault: Fault, status: int, by_status: Outcome) -> Outcome:
+    if status not in _OF_FAULTS and by_status is not Outcome.DELIVERED:
+        return by_status
+    return Outcome.REJECTED if fault.blames_sender else Outcome.FAILED
+
+
+def _fault_in(answer: Answer) -> tuple[Fault | None, str | None]:
+    """Return the fault in an answer, and why it is no SOAP if it is none."""
+    try:
+        return read_answer(answer.body, answer.headers.get("content-type", "")), None
+    except NoEnvelope as error:
+        return None, str(error)
+
+
+def _excerpt(answer: Answer, length: int) -> str:
+    return answer.body[:length].decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def _result(operation: Operation, answer: Answer, most: int) -> str:
+    """Return the result as JSON for who called; as it came where zeep does not understand it."""
+    if answer.whole and operation.answers:
+        # The call has succeeded, also where the answer is not as the WSDL says.
+        with suppress(
+            ZeepError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError
+        ):
+            settings = ZeepSettings(strict=False, forbid_dtd=True, forbid_entities=True)
+            parsed = operation.message.process_reply(parse_xml(answer.body, None, settings=settings))
+            return json.dumps(serialize_object(parsed, dict), default=str)[:most]
+    return _excerpt(answer, most)
+
+
+def _said(error: Exception) -> str:
+    """Return what zeep found missing or too much."""
+    text = getattr(error, "message", None) or str(error) or type(error).__name__
+    path = ".".join(str(part) for part in getattr(error, "path", None) or () if part)
+    return f"{path}: {text}" if path else str(text).partition(" Signature:")[0].rstrip(".")
