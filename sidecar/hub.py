@@ -50,6 +50,7 @@ class Hub:
     ) -> None:
         self.settings, self.book, self.role = settings, book, role
         self.clock = clock or SystemClock()
+        self._web_place = settings.web.place
         self.replica = _replica(role)
         self.moodle = Database(settings.moodle.url.get_secret_value())
         self.store = Database(settings.store_url.get_secret_value())
@@ -97,6 +98,8 @@ class Hub:
         """Put other services and rules in force; return the changed settings that need a restart."""
         fixed = ("site", "moodle", "store", "tail", "dispatch")
         later = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
+        if settings.web.place != self._web_place:
+            later.append("web")
         kept = {name: getattr(self.settings, name) for name in fixed}
         self.settings, self.book = settings.model_copy(update=kept), book
         self._write_down()

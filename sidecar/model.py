@@ -133,6 +133,7 @@ class Attempt:
     error: str | None = None
     response: str | None = None
     retry_after_s: float | None = None
+    request: str | None = None  # what was sent, where it is to be kept
 
 
 class Step(StrEnum):

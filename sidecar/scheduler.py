@@ -13,6 +13,7 @@ from sidecar.bridge.quiet import unfinished
 from sidecar.hub import Hub
 from sidecar.store import cursors, replicas
 from sidecar.store.faults import explain
+from sidecar.store.overview import Rounds
 
 _log = logging.getLogger("mih")
 
@@ -108,6 +109,11 @@ class Scheduler:
             self._quietly(self._hub.dispatcher.stop)
         if self.tails:
             self._quietly(self._hub.tail.release)
+
+    def ailment(self) -> str | None:
+        """Say which loop of this process has made no round for too long; None: all is well. Asks nobody."""
+        rounds = Rounds(self._tail.last_round, self._dispatch.last_round, self._started_at)
+        return rounds.ailment(self._hub.role, self._hub.settings, now=self._hub.clock.now())
 
     def idle(self) -> bool:
         """Whether all there was has been read and sent, so far as it can be now."""

@@ -1,9 +1,11 @@
 """A RabbitMQ server that a test session owns: started, killed, restarted and alarmed at will."""
 
 import os
+import random
 import shutil
 import signal
 import socket
+import ssl
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,7 +16,7 @@ import pika
 import pika.exceptions
 import pytest
 
-from tests.process import ChildProcess, free_port
+from tests.process import ChildProcess
 from tests.servers import START_LIMIT_S, ServerMissing, find_program
 from tests.transports.certificates import Authority
 
@@ -34,7 +36,8 @@ class RabbitMQ:
         self._names: ChildProcess | None = None
         self._environment: list[str] = []
         self._authority: Authority | None = None
-        self._tls_port = 0
+        self._port = self._tls_port = 0
+        self._was_up = False
 
     @property
     def running(self) -> bool:
@@ -49,7 +52,8 @@ class RabbitMQ:
     @property
     def port(self) -> int:
         """Where it listens."""
-        return self._owned().port
+        self._owned()
+        return self._port
 
     @property
     def authority(self) -> Authority:
@@ -70,18 +74,16 @@ class RabbitMQ:
 
     def start(self) -> None:
         """Start the process if it does not run, and return when it answers."""
-        if self.running:
+        if self._given:
             return
-        if self._process is None:
-            self._prepare()
-        assert self._process
         deadline = time.monotonic() + START_LIMIT_S
         while not self._answers():
-            if not self._process.running:
-                self._process.spawn("env", *self._environment, _program("rabbitmq-server"))
             if time.monotonic() > deadline:
-                raise RuntimeError(f"RabbitMQ did not start:\n{self._process.log_tail}")
+                raise RuntimeError(f"RabbitMQ did not start:\n{self._owned().log_tail}")
+            if not self.running:
+                self._spawn()
             time.sleep(0.05)
+        self._was_up = True
 
     def stop(self) -> None:
         """End the process in good order."""
@@ -120,12 +122,21 @@ class RabbitMQ:
         return self._process
 
     def _answers(self) -> bool:
-        """Tell whether both ports are open; the one for TLS opens last."""
-        last = self._tls_port if self._authority else self.port
+        """Tell whether both ports are its own and open; the one for TLS opens last."""
+        if not self.running:
+            return False
         with suppress(pika.exceptions.AMQPError, OSError), closing(self.connect()):
-            socket.create_connection(("127.0.0.1", last)).close()
+            if self._authority:
+                ssl.get_server_certificate(("127.0.0.1", self._tls_port), timeout=START_LIMIT_S / 10)
             return True
         return False
+
+    def _spawn(self) -> None:
+        if not self._was_up:
+            # If it died of a port that somebody has taken meanwhile, it gets others.
+            self.close()
+            self._prepare()
+        self._owned().spawn("env", *self._environment, _program("rabbitmq-server"))
 
     def _prepare(self) -> None:
         _program("rabbitmq-server")
@@ -133,13 +144,13 @@ class RabbitMQ:
         self._names = ChildProcess(_ACCOUNT)
         self._names.spawn(find_program("epmd"), "-port", str(self._names.port), "-address", "127.0.0.1")
         self._process = process = ChildProcess(_ACCOUNT)
-        self._tls_port = free_port()
+        self._port, self._tls_port = _quiet_port(), _quiet_port()
         (process.home / "rabbitmq.conf").write_text("\n".join(self._settings(process)) + "\n")
         values = {
             "HOME": process.home,
             "ERL_EPMD_PORT": self._names.port,
             "RABBITMQ_NODENAME": f"mih-test-{os.getpid()}@localhost",
-            "RABBITMQ_DIST_PORT": free_port(),
+            "RABBITMQ_DIST_PORT": _quiet_port(),
             "RABBITMQ_CONFIG_FILE": process.home / "rabbitmq.conf",
             "RABBITMQ_CONF_ENV_FILE": process.home / "none",
             "RABBITMQ_ENABLED_PLUGINS_FILE": process.home / "none",
@@ -155,7 +166,7 @@ class RabbitMQ:
         self._environment = [f"{name}={value}" for name, value in values.items()]
 
     def _settings(self, process: ChildProcess) -> list[str]:
-        settings = [f"listeners.tcp.default = 127.0.0.1:{process.port}", "log.console.level = warning"]
+        settings = [f"listeners.tcp.default = 127.0.0.1:{self._port}", "log.console.level = warning"]
         if not Authority.available():
             return settings
         folder = process.home / "tls"
@@ -171,6 +182,18 @@ class RabbitMQ:
             f"ssl_options.certfile = {folder}/server.pem",
             f"ssl_options.keyfile = {folder}/server.key",
         ]
+
+
+def _quiet_port() -> int:
+    """Return a free port from which no connection goes out: a broker that is down for seconds finds it free.
+
+    Linux gives outgoing connections ports from 32768 upwards.
+    """
+    while True:
+        port = random.randint(20_000, 32_000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _program(name: str) -> Path:

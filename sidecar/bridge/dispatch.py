@@ -213,7 +213,7 @@ class Dispatcher:
         self._next_due = min(chain(self._later(due, now)), default=None)
 
     def _later(self, due: Mapping[str, datetime], now: datetime) -> list[datetime]:
-        """Return when something will have to be looked at: deliveries due, cooldowns over, moments to give."""
+        """Return when something will have to be looked at: deliveries due, cooldowns over, free moments."""
         cooldowns = [circuit.probe_at for circuit in self._circuits.values() if circuit.probe_at]
         rated = [lane.resume_at for lane in self._lanes.values() if lane.resume_at]
         return [moment for moment in (*due.values(), *cooldowns, *rated) if moment > now]

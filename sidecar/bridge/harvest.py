@@ -18,6 +18,8 @@ from sidecar.store import counts
 
 _LONGEST_ENDPOINT = 8_000
 _LONGEST_HEADERS = 16_000
+# Bytes; most receivers' webhooks are a hundredth of it, and every try sends all of it.
+LARGE_PAYLOAD = 20_480
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class Harvest:
     deliveries: list[Delivery] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     tally: Counter[tuple[str, str]] = field(default_factory=Counter)
+    large: dict[str, int] = field(default_factory=dict)  # bytes of a rule's payload that is worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class Harvester:
         fault = self._fault(delivery)
         if fault is None:
             harvest.deliveries.append(delivery)
+            if (size := size_of(delivery)) > LARGE_PAYLOAD:
+                harvest.large[name] = size
             harvest.tally[name, counts.QUEUED] += 1
         else:
             harvest.letters.append(self._letter(candidate, *fault, now))
@@ -135,7 +140,7 @@ class Harvester:
     def _fault(self, delivery: Delivery) -> tuple[DeadReason, str] | None:
         """Return why a rendered delivery cannot be sent, or None."""
         service = self.settings.services.get(delivery.service)
-        size = len(delivery.body.encode()) if delivery.body else 0
+        size = size_of(delivery)
         if service is not None and size > service.max_payload:
             name = f"services.{delivery.service}.max_payload"
             return DeadReason.TOO_LARGE, f"the payload has {size} bytes; {name} is {service.max_payload}"
@@ -162,6 +167,11 @@ class Harvester:
             event_at=_moment(event.timecreated),
         )
         return DeadLetter(unsent, reason, error.replace("\0", "\ufffd"), row=asdict(event))
+
+
+def size_of(delivery: Delivery) -> int:
+    """Return the bytes of a delivery's payload."""
+    return len(delivery.body.encode()) if delivery.body else 0
 
 
 def _moment(timecreated: int) -> datetime | None:

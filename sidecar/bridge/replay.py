@@ -138,6 +138,18 @@ def replay(
     return fates
 
 
+def replayed(done: Sequence[Replayed]) -> dict[str, Any]:
+    """Return what became of them as scripts read it."""
+    left = [one for one in done if one.fate is not Fate.REPLAYED]
+    return {
+        "replayed": len(done) - len(left),
+        "left": [
+            {"delivery_id": one.delivery_id, "service": one.service, "why": one.fate, "detail": one.detail}
+            for one in left
+        ],
+    }
+
+
 def discard(store: Database, letters: Sequence[Row[Any]], *, now: datetime) -> int:
     """Delete dead letters and cancel their deliveries; return how many letters there were."""
     removed = 0

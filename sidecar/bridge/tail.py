@@ -68,6 +68,7 @@ class Tail:
         self._renew_at = 0.0
         self._prove_at = 0.0
         self._limit = settings.batch
+        self._told: set[str] = set()  # rules whose large payloads were mentioned
 
     def run_once(self) -> Round:
         """Make one round: hold the cursor, look, harvest, commit. Safe to call again after any exception."""
@@ -148,8 +149,16 @@ class Tail:
                     return self._go_row_by_row(cursor, error)
                 self._commit(cursor, after, ahead, behind, _unstorable(harvest, error))
         self._cursor = after
+        self._mention(harvest)
         self._limit = limit if more else self._settings.batch
         return Round(True, len(events), len(harvest.deliveries), more)
+
+    def _mention(self, harvest: Harvest) -> None:
+        """Say once of each rule that its payloads are large."""
+        for rule, size in harvest.large.items():
+            if rule not in self._told:
+                self._told.add(rule)
+                _log.warning("tail.large_payload rule=%s bytes=%d: every try sends all of it", rule, size)
 
     def _ahead(
         self, conn: Connection, names: NameFilter | None, cursor: Cursor, head: int | None, limit: int

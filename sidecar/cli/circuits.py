@@ -5,12 +5,15 @@ from pathlib import Path
 
 import click
 
-from sidecar.cli import output, views
-from sidecar.cli.desk import Desk, desk, known
+from sidecar.cli import output
+from sidecar.cli.desk import Desk, desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option
 from sidecar.model import Circuit, CircuitState
 from sidecar.store import circuits as table
+from sidecar.store import shapes
+from sidecar.store.find import known
+from sidecar.store.words import span
 
 _COLUMNS = ("service", "state", "failures", "opened_at", "probe_at", "last_error")
 
@@ -26,8 +29,8 @@ def circuits() -> None:
 def list_circuits(config: Path, as_json: bool) -> None:
     """List all circuits."""
     with desk(config) as at:
-        rows = [views.circuit(found) for found in _all(at).values()]
-    shown = [{**row, "state": views.HEALTH[row["state"]]} for row in rows]
+        rows = [shapes.circuit(found) for found in _all(at).values()]
+    shown = [{**row, "state": shapes.HEALTH[row["state"]]} for row in rows]
     output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No service is configured.")
 
 
@@ -39,7 +42,7 @@ def show_circuit(name: str, config: Path, as_json: bool) -> None:
     """Show one service's circuit."""
     with desk(config) as at:
         found = _all(at)
-    output.show_thing(views.circuit(found[known(name, found, "service")]), as_json=as_json)
+    output.show_thing(shapes.circuit(found[known(name, found, "service")]), as_json=as_json)
 
 
 @circuits.command("reset")
@@ -63,13 +66,11 @@ def reset_circuit(name: str | None, every: bool, config: Path) -> None:
 
 def _all(at: Desk) -> dict[str, Circuit]:
     with at.store.read() as conn:
-        found = table.load_all(conn)
-    new = {name: Circuit(name) for name in at.settings.services if name not in found}
-    return dict(sorted({**found, **new}.items()))
+        return table.load_with(conn, at.settings.services)
 
 
 def _told(before: Circuit, now: datetime) -> str:
     if before.state is CircuitState.CLOSED:
         return f"{before.service}: was closed already."
-    since = f" for {output.span((now - before.opened_at).total_seconds())}" if before.opened_at else ""
-    return f"{before.service}: closed; it was {views.health(before)}{since}."
+    since = f" for {span((now - before.opened_at).total_seconds())}" if before.opened_at else ""
+    return f"{before.service}: closed; it was {shapes.health(before)}{since}."

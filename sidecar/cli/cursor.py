@@ -5,16 +5,17 @@ from pathlib import Path
 import click
 
 from sidecar.bridge.move import destination, move
-from sidecar.cli import output, views
+from sidecar.cli import output
 from sidecar.cli.desk import Desk, desk
 from sidecar.cli.options import config_option
-from sidecar.cli.output import count, json_option, yes_option
+from sidecar.cli.output import json_option, yes_option
 from sidecar.errors import NotFound
 from sidecar.model import Cursor
 from sidecar.moodle.logstore import LogStore, Range
-from sidecar.store import cursors, gaps
+from sidecar.store import cursors, gaps, shapes
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
+from sidecar.store.words import count
 
 
 @click.group()
@@ -31,7 +32,7 @@ def show_cursor(config: Path, as_json: bool) -> None:
         found = _load(at)
         missing = gaps.missing_ids(conn, at.settings.site, gaps.OPEN)
         given_up = gaps.missing_ids(conn, at.settings.site, gaps.CLOSED)
-    view = {**views.cursor(found), "missing_ids": missing, "given_up_ids": given_up}
+    view = {**shapes.cursor(found), "missing_ids": missing, "given_up_ids": given_up}
     output.show_thing(view, as_json=as_json)
 
 

@@ -1,7 +1,7 @@
 """The configuration and the store, opened for one command and closed after it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,9 +10,8 @@ from pathlib import Path
 import click
 
 from sidecar.clock import Clock
-from sidecar.errors import MigrationsPending, NotFound
+from sidecar.errors import MigrationsPending
 from sidecar.settings import Settings, load, parse_duration
-from sidecar.settings.wording import did_you_mean
 from sidecar.store import migrate
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
@@ -51,14 +50,6 @@ def is_absent(store: Database) -> bool:
     """Whether the store is a SQLite file that is not there yet: only opening it would make one."""
     name = store.url.database
     return store.dialect == "sqlite" and bool(name) and not Path(str(name)).expanduser().exists()
-
-
-def known(name: str, names: Iterable[str], kind: str) -> str:
-    """Return the name. Raises NotFound, with what there is, unless it is one of `names`."""
-    there = sorted(set(names))
-    if name not in there:
-        raise NotFound(f'There is no {kind} "{name}"{did_you_mean(name, there)}')
-    return name
 
 
 def moment(text: str | None, now: datetime) -> datetime | None:

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import click
 
-from sidecar.bridge.replay import Fate, Replayed, discard, replay
-from sidecar.cli import output, views
+from sidecar.bridge.replay import Fate, Replayed, discard, replay, replayed
+from sidecar.cli import output
 from sidecar.cli.desk import desk
-from sidecar.cli.find import find_letter, known_filter
 from sidecar.cli.letters import Choice, choice_option, filters, rendering
 from sidecar.cli.options import config_option
-from sidecar.cli.output import count, json_option, limit_option, yes_option
+from sidecar.cli.output import json_option, limit_option, yes_option
 from sidecar.errors import ExitCode
-from sidecar.store import deliveries
+from sidecar.store import deliveries, shapes
+from sidecar.store.find import find_letter, known_filter
+from sidecar.store.words import count
 
 _COLUMNS = ("id", "created_at", "service", "rule", "reason", "status", "error")
 _MOST_LEFT_SHOWN = 20
@@ -48,7 +49,7 @@ def list_letters(choice: Choice, limit: int, config: Path, as_json: bool) -> Non
         if not found:
             known_filter(conn, at.settings, service=choice.service, rule=choice.rule)
         numbers = deliveries.numbers(conn, [row.delivery_id for row in found])
-    rows = [views.letter(row, numbers.get(row.delivery_id)) for row in found]
+    rows = [shapes.letter(row, numbers.get(row.delivery_id)) for row in found]
     output.show_rows(rows, _COLUMNS, as_json=as_json, empty="No dead letter matches.")
 
 
@@ -61,7 +62,7 @@ def show_letter(key: str, config: Path, as_json: bool) -> None:
     with desk(config) as at, at.store.read() as conn:
         row = find_letter(conn, key)
         number = deliveries.numbers(conn, [row.delivery_id]).get(row.delivery_id)
-    view = {**views.letter(row, number), **views.request(row), "response": row.response}
+    view = {**shapes.letter(row, number), **shapes.request(row), "response": row.response}
     view["event_row"] = json.loads(row.event_row) if row.event_row else None
     output.show_thing(view, as_json=as_json, texts=("error", "payload", "response", "event_row"))
 
@@ -82,7 +83,7 @@ def replay_letters(choice: Choice, render: bool, yes: bool, config: Path, as_jso
         with at.store.read() as conn:
             numbers = deliveries.numbers(conn, [one.delivery_id for one in done[:_MOST_LEFT_SHOWN]])
     if as_json:
-        output.show_json(_as_view(done))
+        output.show_json(replayed(done))
     else:
         _tell(done, numbers)
     return ExitCode.OK if all(one.fate is Fate.REPLAYED for one in done) else ExitCode.FAILED
@@ -114,14 +115,3 @@ def _tell(done: Sequence[Replayed], numbers: dict[str, int]) -> None:
         click.echo(output.printable(f"  {numbers.get(one.delivery_id, one.delivery_id)}: {one.detail}"))
     if len(left) > _MOST_LEFT_SHOWN:
         click.echo(f"  and {len(left) - _MOST_LEFT_SHOWN:,} more")
-
-
-def _as_view(done: Sequence[Replayed]) -> views.View:
-    return {
-        "replayed": sum(one.fate is Fate.REPLAYED for one in done),
-        "left": [
-            {"delivery_id": one.delivery_id, "service": one.service, "why": one.fate, "detail": one.detail}
-            for one in done
-            if one.fate is not Fate.REPLAYED
-        ],
-    }

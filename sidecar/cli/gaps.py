@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from sidecar.cli import output, views
+from sidecar.cli import output
 from sidecar.cli.desk import desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option, limit_option
 from sidecar.model import Gap
 from sidecar.store import gaps as table
+from sidecar.store import shapes
 
 _COLUMNS = ("first_id", "last_id", "ids", "state", "seen_at", "closed_at", "reason")
 
@@ -34,7 +35,7 @@ def list_gaps(limit: int, config: Path, as_json: bool) -> None:
     output.show_rows(rows[:limit], _COLUMNS, as_json=as_json, empty="No id is missing.")
 
 
-def _view(gap: Gap, state: str) -> views.View:
+def _view(gap: Gap, state: str) -> shapes.View:
     return {
         "first_id": gap.first_id,
         "last_id": gap.last_id,

@@ -14,13 +14,14 @@ from sqlalchemy import Connection, Row
 
 from sidecar.bridge.replay import PIECE, Again
 from sidecar.cli.desk import Desk, moment
-from sidecar.cli.find import find_letter, known_filter
-from sidecar.cli.output import confirm, count
+from sidecar.cli.output import confirm
 from sidecar.hub import load
 from sidecar.model import DeadReason
 from sidecar.moodle.logstore import LogStore
 from sidecar.store import dlq
 from sidecar.store.engine import Database
+from sidecar.store.find import find_letter, known_filter
+from sidecar.store.words import count
 
 _REASONS = [str(reason) for reason in DeadReason]
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from sidecar.cli import output, views
+from sidecar.cli import output
 from sidecar.cli.desk import desk
-from sidecar.cli.find import find_delivery, known_filter
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option, limit_option
 from sidecar.errors import NotFound
 from sidecar.store import log as table
+from sidecar.store import shapes
+from sidecar.store.find import find_delivery, known_filter
 
 _COLUMNS = ("id", "created_at", "service", "try", "outcome", "status", "ms", "error")
 
@@ -36,7 +37,7 @@ def list_attempts(
         found = table.find(conn, service=service, rule=rule, delivery_id=key, limit=limit)
         if not found:
             known_filter(conn, at.settings, service=service, rule=rule)
-    rows = [views.attempt(row) for row in found]
+    rows = [shapes.attempt(row) for row in found]
     shown = [{**row, "try": row["attempt"], "ms": row["latency_ms"]} for row in rows]
     output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No try matches.")
 
@@ -53,5 +54,5 @@ def show_attempt(number: int, config: Path, as_json: bool) -> None:
     if row is None:
         there = f"the newest is {newest[0].id}" if newest else "nothing was sent yet"
         raise NotFound(f"There is no try {number} in the request log: {there}.")
-    view = {**views.attempt(row), "response": row.response}
-    output.show_thing(view, as_json=as_json, texts=("error", "response"))
+    view = {**shapes.attempt(row), "request": row.request, "response": row.response}
+    output.show_thing(view, as_json=as_json, texts=("error", "request", "response"))

@@ -17,7 +17,6 @@ from sidecar.errors import HubError
 _F = TypeVar("_F", bound=Callable[..., Any])
 _LONGEST_CELL = 160
 _UNBROKEN = 14
-_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 json_option: Callable[[_F], _F] = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
 yes_option: Callable[[_F], _F] = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
@@ -110,19 +109,6 @@ def words(value: object) -> str:
             return ", ".join(map(words, value)) or "-"
         case _:
             return str(value)
-
-
-def span(seconds: float) -> str:
-    """Return a length of time in the unit that suits it: 42 s, 18 min, 5 h, 3 d."""
-    for unit_s, name in _UNITS:
-        if seconds >= unit_s:
-            return f"{seconds / unit_s:.0f} {name}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Return `1 delivery` or `2,000 deliveries`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def printable(text: str) -> str:

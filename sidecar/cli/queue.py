@@ -3,18 +3,15 @@
 from pathlib import Path
 
 import click
-from sqlalchemy import Connection, Row
 
-from sidecar.bridge.replay import Fate, discard, replay
-from sidecar.cli import output, views
-from sidecar.cli.desk import Desk, desk
-from sidecar.cli.find import find_delivery, known_filter
+from sidecar.bridge import byhand
+from sidecar.cli import output
+from sidecar.cli.desk import desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option, limit_option
-from sidecar.errors import HubError
 from sidecar.model import DeliveryState
-from sidecar.store import deliveries, dlq, log
-from sidecar.store import queue as table
+from sidecar.store import deliveries, log, shapes
+from sidecar.store.find import find_delivery, known_filter
 from sidecar.store.overview import obstacles
 
 _COLUMNS = ("id", "service", "rule", "state", "tries", "due_at", "last_error")
@@ -43,7 +40,7 @@ def list_deliveries(
         if not found:
             known_filter(conn, at.settings, service=service, rule=rule)
         waiting = obstacles(conn, at.settings.services, {row.service: None for row in found})
-    rows = [views.delivery(row, waiting.get(row.service)) for row in found]
+    rows = [shapes.delivery(row, waiting.get(row.service)) for row in found]
     shown = [{**row, "state": _state(row), "tries": row["attempts"]} for row in rows]
     output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No delivery matches.")
 
@@ -57,8 +54,8 @@ def show_delivery(key: str, config: Path, as_json: bool) -> None:
     with desk(config) as at, at.store.read() as conn:
         row = find_delivery(conn, key)
         waiting = obstacles(conn, at.settings.services, {row.service: None}).get(row.service)
-        tries = [views.attempt(one) for one in log.find(conn, delivery_id=row.delivery_id)]
-    view = {**views.delivery(row, waiting), **views.request(row)}
+        tries = [shapes.attempt(one) for one in log.find(conn, delivery_id=row.delivery_id)]
+    view = {**shapes.delivery(row, waiting), **shapes.request(row)}
     if as_json:
         output.show_json({**view, "tries": tries})
         return
@@ -74,12 +71,7 @@ def show_delivery(key: str, config: Path, as_json: bool) -> None:
 def retry(key: str, config: Path) -> None:
     """Send a waiting, dead or cancelled delivery now, with the same id and bytes and all its tries."""
     with desk(config) as at:
-        with at.store.read() as conn:
-            row = find_delivery(conn, key)
-            letter = dlq.get(conn, row.delivery_id)
-        problem = _replay(at, letter) if letter else _revive(at, row)
-        if problem:
-            raise HubError(f"Delivery {row.id} was left alone: {problem}.")
+        row = byhand.retry(at.store, key, now=at.now)
         with at.store.read() as conn:
             obstacle = obstacles(conn, at.settings.services, {row.service: None}).get(row.service)
     wait = f", but parked: {obstacle}" if obstacle else ""
@@ -92,47 +84,9 @@ def retry(key: str, config: Path) -> None:
 def cancel(key: str, config: Path) -> None:
     """Never send a pending or dead delivery; `retry` takes that back while it is kept."""
     with desk(config) as at:
-        with at.store.read() as conn:
-            row = find_delivery(conn, key)
-            letter = dlq.get(conn, row.delivery_id)
-        if letter:
-            discard(at.store, [letter], now=at.now)
-        else:
-            with at.store.write() as conn:
-                table.cancel(conn, [row.delivery_id], now=at.now)
-        with at.store.read() as conn:
-            after = find_delivery(conn, row.delivery_id)
-    if after.state != DeliveryState.CANCELLED:
-        raise HubError(f"Delivery {row.id} was left alone: it is {after.state}.")
+        row = byhand.cancel(at.store, key, now=at.now)
     click.echo(f"Delivery {row.id} ({row.delivery_id}) is cancelled.")
 
 
-def _replay(at: Desk, letter: Row[tuple[object, ...]]) -> str | None:
-    done = replay(at.store, [letter], now=at.now)[0]
-    if done.fate is Fate.NEVER_RENDERED:
-        return f"it was never rendered: `mih dlq replay {letter.delivery_id} --render` renders it again"
-    return done.detail
-
-
-def _revive(at: Desk, row: Row[tuple[object, ...]]) -> str | None:
-    with at.store.write() as conn:
-        if _was_never_rendered(row):
-            return "it was never rendered, and its dead letter was deleted: there is nothing to send"
-        if table.revive(conn, [row.delivery_id], now=at.now):
-            return None
-        return f"it is {_state_now(conn, row.delivery_id)}"
-
-
-def _was_never_rendered(row: Row[tuple[object, ...]]) -> bool:
-    """Whether a delivery without its dead letter was born as one: then it holds no request."""
-    found = row._mapping
-    return found["payload"] is None and found["attempts"] == 0 and found["last_error"] is not None
-
-
-def _state_now(conn: Connection, delivery_id: str) -> str:
-    found = table.lock(conn, [delivery_id]).get(delivery_id)
-    return str(found) if found else "gone"
-
-
-def _state(row: views.View) -> str:
+def _state(row: shapes.View) -> str:
     return f"parked: {row['parked']}" if row["parked"] else str(row["state"])

@@ -9,15 +9,16 @@ import click
 from sqlalchemy import Connection
 
 from sidecar.bridge.match import version_of
-from sidecar.cli import output, views
-from sidecar.cli.desk import desk, known
+from sidecar.cli import output
+from sidecar.cli.desk import desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option
 from sidecar.cli.wish import Wish, completed
 from sidecar.errors import ConfigError
 from sidecar.settings import Rule, Settings, gallery, load, rule_name, rule_text
-from sidecar.store import counts
+from sidecar.store import counts, shapes
 from sidecar.store import rules as table
+from sidecar.store.find import known
 
 _COLUMNS = ("name", "event", "service", "request", "in_force")
 
@@ -93,40 +94,5 @@ def show_rule(name: str, config: Path, as_json: bool) -> None:
     output.show_thing(view, as_json=as_json)
 
 
-def _views(conn: Connection, written: Iterable[Rule]) -> list[views.View]:
-    versions = {row.name: row for row in table.all_rows(conn)}
-    found = [_view(rule, versions.pop(rule.name, None)) for rule in written]
-    left = [
-        {
-            "name": row.name,
-            "event": row.event.split(", "),
-            "service": row.service,
-            "method": row.method,
-            "endpoint": row.endpoint,
-            "enabled": row.enabled,
-            "in_force": "gone from the file",
-        }
-        for row in versions.values()
-    ]
-    return sorted([*found, *left], key=lambda view: str(view["name"]))
-
-
-def _view(rule: Rule, row: object) -> views.View:
-    return {
-        "name": rule.name,
-        "event": list(rule.events),
-        "service": rule.service,
-        "method": rule.method,
-        "endpoint": rule.endpoint,
-        "enabled": rule.enabled,
-        "in_force": _in_force(rule, getattr(row, "version", None)),
-    }
-
-
-def _in_force(rule: Rule, version: str | None) -> str:
-    """Compare the file with what the last started or reloaded process wrote down."""
-    if not rule.enabled:
-        return "switched off" if version is None else "not yet switched off"
-    if version is None:
-        return "not yet"
-    return "yes" if version == version_of(rule) else "an older version"
+def _views(conn: Connection, written: Iterable[Rule]) -> list[shapes.View]:
+    return shapes.rules(table.all_rows(conn), {rule.name: (rule, version_of(rule)) for rule in written})

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import click
 
-from sidecar.cli import output, views
+from sidecar.cli import output
 from sidecar.cli.desk import desk
 from sidecar.cli.options import config_option
-from sidecar.cli.output import count, json_option, span, words
-from sidecar.cli.verdict import is_well, verdict
+from sidecar.cli.output import json_option, words
 from sidecar.model import Circuit, CircuitState, Cursor
+from sidecar.store import shapes
 from sidecar.store.overview import Lot, Overview, Process, look
+from sidecar.store.verdict import verdict
+from sidecar.store.words import count, span
 
 _KINDS = {"where": "its where did not hold", "when": "its condition was false", "too_old": "too old"}
 
@@ -28,7 +30,7 @@ def status(config: Path, as_json: bool) -> None:
         with at.store.read() as conn:
             found = look(conn, at.settings, now=at.now)
     if as_json:
-        output.show_json(_as_view(found))
+        output.show_json(shapes.overview(found))
     else:
         _print(found)
 
@@ -139,29 +141,3 @@ def _health(found: Circuit, now: datetime) -> str:
 
 def _ago(moment: datetime | None, now: datetime) -> str | None:
     return None if moment is None else f"{span((now - moment).total_seconds())} ago"
-
-
-def _as_view(found: Overview) -> views.View:
-    cursor = found.cursor
-    return {
-        "well": is_well(found),
-        "summary": verdict(found),
-        "site": found.site,
-        "ready": True,
-        "at": found.at,
-        "processes": [views.process(process) for process in found.processes],
-        "cursor": views.cursor(cursor) if cursor else None,
-        "gaps": {
-            "open": found.gaps_open,
-            "open_ids": found.ids_open,
-            "given_up_ids": found.ids_given_up,
-        },
-        "services": [views.lot(lot) for lot in found.lots],
-        "held": [{"rule": rule, "reason": what, "count": n} for rule, what, n in found.held],
-        "dead_letters": {
-            "total": sum(n for _, _, n in found.letters),
-            "by_reason": [
-                {"service": service, "reason": reason, "count": n} for service, reason, n in found.letters
-            ],
-        },
-    }

@@ -4,15 +4,18 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import certifi
+import httpcore
 
 from sidecar.settings import Service
+from sidecar.transports.connection import new_context, trust_of, way_of
+from sidecar.transports.network import AddressRefused, permitted
+from sidecar.transports.proxy import proxy_of
 
 _LONGEST_S = 5.0
 _PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671}
@@ -67,6 +70,10 @@ def _shown(service: Service) -> str:
 
 
 def _endpoint(service: Service) -> tuple[str, int]:
+    """Return where a connection goes first: to the service, or to the proxy before it."""
+    proxy = proxy_of(service.proxy)
+    if proxy is not None:
+        return proxy.host, proxy.port
     parts = urlsplit(service.base_url)
     return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
 
@@ -78,17 +85,33 @@ def _reach(service: Service, into: Reached) -> None:
         into.resolved = sorted(
             {str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
         )
-        with closing(socket.create_connection((host, port), limit)) as plain:
-            if urlsplit(service.base_url).scheme in _TLS:
-                into.expires_at = _shake_hands(plain, host)
+        address = permitted(host, into.resolved, service.network)
+        with closing(_connected(address, port, limit)) as plain:
+            if urlsplit(service.base_url).scheme in _TLS and service.proxy is None:
+                into.expires_at = _shake_hands(plain, host, service)
+    except AddressRefused as error:
+        into.problem = f"{into.address} is refused by the network rules: {error}"
+        into.remedy = "see network in the configuration"
     except (OSError, UnicodeError) as error:
         into.problem, into.remedy = _in_words(error, into.address, limit)
 
 
-def _shake_hands(plain: socket.socket, host: str) -> datetime | None:
-    # The same trust as the transports have: this system's, and the public authorities.
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
+def _connected(addresses: Sequence[str], port: int, limit: float) -> socket.socket:
+    """Connect to the first address that answers: to those that were judged, not to the name again."""
+    problem: OSError | None = None
+    for address in addresses:
+        try:
+            return socket.create_connection((address, port), limit / len(addresses))
+        except OSError as error:
+            problem = error
+    raise problem or OSError("the name has no address")
+
+
+def _shake_hands(plain: socket.socket, host: str, service: Service) -> datetime | None:
+    try:
+        context = new_context(trust_of(way_of(service)))
+    except httpcore.ConnectError as error:
+        raise OSError(str(error)) from error
     with context.wrap_socket(plain, server_hostname=host) as secured:
         end = (secured.getpeercert() or {}).get("notAfter")
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(end)), UTC) if end else None

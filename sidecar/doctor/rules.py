@@ -10,7 +10,7 @@ from importlib.resources import files
 from sqlalchemy import Connection, column, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from sidecar.bridge.harvest import Harvest, Harvester
+from sidecar.bridge.harvest import LARGE_PAYLOAD, Harvest, Harvester
 from sidecar.bridge.match import CompiledRule, RuleBook
 from sidecar.doctor.case import Case
 from sidecar.doctor.findings import Finding, Findings, duration, note, ok, problem, warning
@@ -94,6 +94,7 @@ def _preview(conn: Connection, case: Case, compiled: CompiledRule, seen: frozens
         )
     if trial.harvest.deliveries:
         yield _delivered(case, compiled, trial)
+        yield from _large(subject, trial)
     elif not trial.harvest.letters and trial.events:
         yield note(subject, _unmatched(compiled, trial))
 
@@ -121,6 +122,15 @@ def _delivered(case: Case, compiled: CompiledRule, trial: _Trial) -> Finding:
     if compiled.holds_back(event, now) is Held.TOO_OLD:
         return ok(subject, f"{made}; the row is {age} old, beyond max_event_age: only newer ones are sent")
     return ok(subject, f"{made}; the row is {age} old")
+
+
+def _large(subject: str, trial: _Trial) -> Findings:
+    for size in trial.harvest.large.values():
+        yield note(
+            subject,
+            f"a payload has {size} bytes, more than {LARGE_PAYLOAD}: every try sends all of it",
+            "name only what the receiver needs in `payload`",
+        )
 
 
 def _request(case: Case, delivery: Delivery) -> str:

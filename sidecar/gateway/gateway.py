@@ -196,7 +196,7 @@ class Gateway:
         """Log the attempt and what it says about the service; the caller gets its answer in any case."""
         delivery, attempt = settlement.claimed.delivery, settlement.attempt
         assert attempt is not None
-        masked = self._line(delivery.service, service).masked(attempt)
+        masked = self._line(delivery.service, service).masked(attempt, delivery)
         noted = Settlement(settlement.claimed, masked, settlement.decision)
         seen = health.Sighting(delivery.service, service.circuit_breaker, masked, settlement.claimed.probe)
         try:

@@ -30,7 +30,9 @@ class Line:
 
     def send(self, delivery: Delivery) -> Attempt:
         """Send once. An Attempt comes back whatever happens, with no secret of the service in it."""
-        return self.masked(self.call(delivery))
+        capture = self._service.capture
+        answered = self.call(delivery, keep_bytes=capture.max_bytes if capture.response else 0)
+        return self.masked(answered, delivery)
 
     def call(self, delivery: Delivery, *, keep_bytes: int = 0) -> Attempt:
         """Send once and return the answer as it came, up to `keep_bytes` of a good one."""
@@ -42,9 +44,17 @@ class Line:
             self.close()
             return Attempt(Outcome.FAILED, self._clock.now(), 0, error=f"{type(error).__name__}: {error}")
 
-    def masked(self, attempt: Attempt) -> Attempt:
-        """Return the attempt as it may be written down."""
-        return replace(attempt, error=self._masked(attempt.error), response=self._masked(attempt.response))
+    def masked(self, attempt: Attempt, delivery: Delivery) -> Attempt:
+        """Return the attempt as it may be written down: of the bodies what the service's `capture` keeps."""
+        capture = self._service.capture
+        good = attempt.outcome is Outcome.DELIVERED
+        kept = attempt.response if capture.response or not good else None
+        return replace(
+            attempt,
+            error=self._masked(attempt.error),
+            response=self._masked(kept, capture.max_bytes if capture.response else _LONGEST_TEXT),
+            request=self._masked(delivery.body, capture.max_bytes) if capture.request else None,
+        )
 
     def close(self) -> None:
         """Close the connection."""
@@ -52,7 +62,7 @@ class Line:
         if transport is not None:
             transport.close()
 
-    def _masked(self, text: str | None) -> str | None:
+    def _masked(self, text: str | None, most_bytes: int = _LONGEST_TEXT) -> str | None:
         """Take out secrets, also one that the text's end cuts, and characters that a database refuses."""
         if text is None:
             return None
@@ -60,7 +70,7 @@ class Line:
             text = text.replace(secret, _STARS)
         cut = max((_cut_at_end(text, secret) for secret in self._secrets), default=0)
         text = text[: len(text) - cut] + _STARS if cut else text
-        return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
+        return text.replace("\0", "\ufffd").encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
 
 
 def _request(delivery: Delivery, keep_bytes: int) -> Request:

@@ -33,6 +33,9 @@ from sidecar.settings.schema import (
     StoreSettings,
     TailSettings,
     TlsSettings,
+    TokenSettings,
+    WebRole,
+    WebSettings,
     WsseAuth,
 )
 from sidecar.settings.source import Problem, Source
@@ -67,7 +70,10 @@ __all__ = [
     "StoreSettings",
     "TailSettings",
     "TlsSettings",
+    "TokenSettings",
     "Watcher",
+    "WebRole",
+    "WebSettings",
     "WsseAuth",
     "event_problem",
     "gallery",

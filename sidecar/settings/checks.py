@@ -25,8 +25,8 @@ def checks(source: Source) -> _Found:
     services = _mapping(values.get("services"))
     for name, service in services.items():
         yield from _service(child("services", name), _mapping(service), source)
-    yield from _lease(values, services)
     rules = values.get("rules")
+    yield from _lease(values, services, rules if isinstance(rules, list) else [])
     for number, rule in enumerate(rules if isinstance(rules, list) else []):
         yield from _rule(child("rules", number), _mapping(rule), list(services), source)
     yield from _twins(source, rules if isinstance(rules, list) else [])
@@ -74,16 +74,20 @@ def _service(place: str, service: Mapping[str, Any], source: Source) -> _Found:
         yield Problem(f"{place}.auth", text)
 
 
-def _lease(values: Mapping[str, Any], services: Mapping[str, Any]) -> _Found:
+def _lease(values: Mapping[str, Any], services: Mapping[str, Any], rules: list[Any]) -> _Found:
     lease = _seconds(_mapping(values.get("dispatch")).get("lease"), 60)
-    timeouts = {name: _seconds(_mapping(service).get("timeout"), 5) for name, service in services.items()}
+    timeouts = {
+        f"service {name}": _seconds(_mapping(one).get("timeout"), 5) for name, one in services.items()
+    }
+    own = {f"rule {_mapping(one).get('name')}": _mapping(one).get("timeout") for one in rules}
+    timeouts |= {name: _seconds(timeout, 0) for name, timeout in own.items()}
     longest = max(timeouts, key=lambda name: timeouts[name], default=None)
     if longest is not None and lease <= timeouts[longest] + LEASE_MARGIN_S:
         timeout = timeouts[longest]
         yield Problem(
             "dispatch.lease",
             f"{lease:g} seconds are too short, it must be more than {timeout + LEASE_MARGIN_S:g}: the timeout"
-            f" of service {longest} ({timeout:g}) and {LEASE_MARGIN_S} to settle, or another process"
+            f" of {longest} ({timeout:g}) and {LEASE_MARGIN_S} to settle, or another process"
             " takes over what is still being sent",
         )
 
@@ -111,7 +115,9 @@ def _rule(place: str, rule: Mapping[str, Any], services: list[str], source: Sour
     yield from _payload(f"{place}.payload", rule.get("payload"))
     for name in _mapping(rule.get("headers")):
         if f"{place}.headers.{name}" in source.origins:
-            text = f"a rule's headers are kept with its deliveries: put secrets into services.{service}.headers"
+            text = (
+                f"a rule's headers are kept with its deliveries: put secrets into services.{service}.headers"
+            )
             yield Problem(f"{place}.headers.{name}", text)
 
 

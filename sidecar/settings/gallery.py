@@ -15,7 +15,7 @@ _PLACES = (_ROOT / "payloads", _ROOT.parent / "config" / "payloads")
 
 @dataclass(frozen=True, slots=True)
 class ReadyTemplate:
-    """A template of the gallery. `rule` and `service` are what it wants there, by the names of the options."""
+    """A template of the gallery. `rule` and `service` are the options that it wants there."""
 
     name: str
     about: str
@@ -44,7 +44,7 @@ def gallery() -> tuple[ReadyTemplate, ...]:
 
 
 def _described(name: str, text: str) -> ReadyTemplate | None:
-    """Return what the first comment says; a template without one is somebody's own, not one of the gallery."""
+    """Return what the first comment says; a template without one is not of the gallery."""
     if not text.startswith("{#\n"):
         return None
     said = yaml.safe_load(text[2:].partition("#}")[0].removesuffix("-"))

@@ -14,7 +14,7 @@ _WIDE = 10_000
 def rule_text(
     name: str, events: Sequence[str], service: str, template: ReadyTemplate | None, *, known: bool
 ) -> str:
-    """Return a rule as an entry of the list under `rules:`; without a template its payload is the whole event.
+    """Return a rule as an entry of the list under `rules:`; without a template it sends the whole event.
 
     `known`: the file has this service. Without it, and where the template wants more of the file than a rule,
     comments above say what.
@@ -23,16 +23,13 @@ def rule_text(
     written["service"] = service
     if template is not None:
         written |= {**template.rule, "format": template.format, "payload": template.name}
-    lines = [
-        f"{'  - ' if not at else '    '}{key}: {_value(value)}"
-        for at, (key, value) in enumerate(written.items())
-    ]
-    return "\n".join([*_remarks(service, template, known), *lines]) + "\n"
+    entry = "\n".join(f"    {key}: {_value(value)}" for key, value in written.items())
+    return "\n".join([*_remarks(service, template, known), entry.replace("    ", "  - ", 1)]) + "\n"
 
 
 def rule_name(template: str | None, event: str, taken: Sequence[str]) -> str:
     """Return a name for a rule: after its template or event, with a number where it is taken."""
-    stem = template.rpartition("/")[2].partition(".")[0] if template else event.rpartition("\\")[2]
+    stem = template.rpartition("/")[2].partition(".")[0] if template else event.replace("\\event\\", "-")
     name = re.sub(r"[^a-z0-9]+", "-", f"{stem}-{_kind(template)}".lower()).strip("-") or "rule"
     numbers = (f"{name}-{number}" for number in range(2, len(taken) + 3))
     return next(one for one in (name, *numbers) if one not in taken)

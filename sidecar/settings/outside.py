@@ -20,8 +20,6 @@ def outside_problems(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from (
             (name, "this is for services of type rest only") for name in _OF_REST if service.get(name)
         )
-    if kind == "amqp" and service.get("proxy"):
-        yield "proxy", "a broker is not reached through a proxy of HTTP"
     if service.get("http2") is True and isinstance(url, str) and url.lower().startswith("http:"):
         yield "http2", "it is agreed upon in the TLS handshake: it needs https:// in base_url"
     auth, proxy = service.get("auth"), service.get("proxy")

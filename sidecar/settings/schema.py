@@ -20,6 +20,7 @@ from sidecar.model import Event
 from sidecar.settings.broker import part
 from sidecar.settings.networks import NetworkRules, Range
 from sidecar.settings.values import (
+    HOST_PATTERN,
     PREFIX_PATTERN,
     SITE_URL_PATTERN,
     TABLE_PATTERN,
@@ -39,6 +40,7 @@ from sidecar.settings.values import (
     SigningSecret,
     Start,
     Statuses,
+    Token,
     Wait,
 )
 
@@ -173,6 +175,52 @@ class NetworkSettings(Section):
         """Return what is to be kept to; `private`: private and loopback addresses need not be listed."""
         allow, deny = (tuple(map(ip_network, ranges)) for ranges in (self.allow, self.deny))
         return NetworkRules(allow, deny, private)
+
+
+WebRole = Literal["view", "call", "manage"]
+
+
+class TokenSettings(Section):
+    """A token of the HTTP API: who has it, and what it may do."""
+
+    name: Name = Field(description="Name of whoever uses it; the log shows it in place of the token")
+    token: Token = Field(description="The token itself, a secret of 16 characters or more")
+    role: WebRole = Field(
+        default="view",
+        description="view: read all but payloads; call: also call services; manage: everything",
+    )
+
+
+class WebSettings(Section):
+    """The HTTP API, and the addresses that a monitoring system asks."""
+
+    enabled: bool = Field(default=True, description="Whether mih run listens at all")
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        pattern=HOST_PATTERN,
+        max_length=253,
+        description="Address to listen on; another than this machine's own needs a proxy with TLS before it",
+    )
+    port: int = Field(default=8080, ge=1, le=65535, description="Port to listen on")
+    tokens: tuple[TokenSettings, ...] = Field(
+        default=(), description="Who may use the API; without tokens nobody may"
+    )
+
+    @property
+    def place(self) -> tuple[bool, str, int]:
+        """Where it listens, if it does: what only a restart can change."""
+        return self.enabled, self.host, self.port
+
+    @model_validator(mode="after")
+    def _tell_apart(self) -> Self:
+        """Refuse two tokens of one name, and one token under two names: the log could not tell who it was."""
+        names = [one.name for one in self.tokens]
+        if len(set(names)) < len(names):
+            raise ValueError("two tokens have the same name: names are unique")
+        if len({one.token.get_secret_value() for one in self.tokens}) < len(names):
+            raise ValueError("two names have the same token: make one for each")
+        return self
 
 
 class NoAuth(Section):
@@ -584,6 +632,7 @@ class Settings(Section):
     dispatch: DispatchSettings = DispatchSettings()
     retention: RetentionSettings = RetentionSettings()
     network: NetworkSettings = NetworkSettings()
+    web: WebSettings = WebSettings()
     services: Mapping[Name, Service] = Field(default={}, description="The external systems, by name")
     rules: tuple[Rule, ...] = Field(
         default=(), description="Which events go where; each matching rule makes a delivery"

@@ -16,6 +16,7 @@ PREFIX_PATTERN = r"^[A-Za-z0-9_]*$"
 TABLE_PATTERN = r"^[A-Za-z0-9_]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 QUERY_PATTERN = r"^[A-Za-z0-9._~-]+$"
+HOST_PATTERN = r"^[A-Za-z0-9.:%_-]+$"
 
 # How a message is framed and where it goes is decided by its body and its URL (RFC 9110, 7.6.1 and RFC 9112):
 # a second opinion splits or hangs the connection.
@@ -47,6 +48,7 @@ PATTERN_WORDS = {
     URI_PATTERN: "this is no URI: percent-encode what is not ASCII",
     SITE_URL_PATTERN: "write Moodle's address without a slash at its end, such as https://moodle.example.org",
     HEADER_PATTERN: "this is no header name: use letters, digits and dashes",
+    HOST_PATTERN: "this is no address: write 127.0.0.1, ::1, 0.0.0.0 or a name",
     QUERY_PATTERN: "use letters, digits, dot, dash, underscore and tilde",
 }
 
@@ -125,6 +127,22 @@ def _sendable(secret: SecretStr) -> SecretStr:
         raise ValueError("has a line break or another control character")
     if not text.isascii():
         raise ValueError("has a character that a header cannot carry (only ASCII can be sent)")
+    return secret
+
+
+SHORTEST_TOKEN = 16
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    """Refuse what can be guessed, and what an Authorization header cannot carry (RFC 6750, 2.1)."""
+    text = secret.get_secret_value()
+    if len(text) < SHORTEST_TOKEN:
+        raise ValueError(
+            f"is shorter than {SHORTEST_TOKEN} characters and could be guessed; this makes one:"
+            " openssl rand -hex 32"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
+        raise ValueError("use letters, digits and the signs - . _ ~ + /; this makes one: openssl rand -hex 32")
     return secret
 
 
@@ -236,6 +254,7 @@ QueryName = Annotated[str, StringConstraints(pattern=QUERY_PATTERN)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signing_secret)]
 Statuses = Annotated[str, BeforeValidator(_statuses, json_schema_input_type=str | int | list[int | str])]
 Credential = Annotated[SecretStr, AfterValidator(_sendable)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
 Limit = BeforeValidator(_limit)
 Start = Annotated[str | int, BeforeValidator(_start, json_schema_input_type=str | int)]
 Events = Annotated[str | tuple[str, ...], BeforeValidator(_patterns, json_schema_input_type=str | list[str])]

@@ -16,6 +16,11 @@ def load_all(conn: Connection) -> dict[str, Circuit]:
     return {row.service: _circuit(row) for row in found}
 
 
+def load_with(conn: Connection, services: Iterable[str]) -> dict[str, Circuit]:
+    """Return all circuits by name, and closed ones for those of `services` that have none yet."""
+    return dict(sorted(({name: Circuit(name) for name in services} | load_all(conn)).items()))
+
+
 def lock(conn: Connection, services: Iterable[str], *, now: datetime) -> dict[str, Circuit]:
     """Return the circuits of `services`, locked in the order of their names; missing ones are made."""
     names = sorted(set(services))

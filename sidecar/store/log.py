@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, insert, select
 from sidecar.model import Settlement
 from sidecar.store.tables import log
 
-_TEXT_LENGTH = 16_000  # characters, of four bytes at most: MySQL's TEXT ends at 65,535 bytes
+_MOST_BYTES = 65_535  # where MySQL's TEXT ends
 
 
 def record(conn: Connection, settlements: Sequence[Settlement], *, replica: str) -> None:
@@ -32,11 +32,16 @@ def _values(item: Settlement, replica: str) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "status": attempt.status,
         "latency_ms": round(attempt.latency_ms, 1),
-        "error": attempt.error[:_TEXT_LENGTH] if attempt.error else None,
-        "response": attempt.response[:_TEXT_LENGTH] if attempt.response else None,
+        "error": _fitting(attempt.error),
+        "request": _fitting(attempt.request),
+        "response": _fitting(attempt.response),
         "replica": replica,
         "created_at": attempt.started_at,
     }
+
+
+def _fitting(text: str | None) -> str | None:
+    return text.encode("utf-8", "replace")[:_MOST_BYTES].decode("utf-8", "ignore") if text else None
 
 
 def find(

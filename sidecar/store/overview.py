@@ -27,6 +27,24 @@ class Obstacle(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rounds:
+    """When the loops of one process last made their round, and since when it runs."""
+
+    tail_at: datetime | None
+    dispatch_at: datetime | None
+    started_at: datetime
+
+    def ailment(self, role: str, settings: Settings, *, now: datetime) -> str | None:
+        """Say which loop of this role has made no round for too long; None: all is well."""
+        polls = {"tail": settings.tail.poll, "dispatch": settings.dispatch.poll}
+        for name, made_at in (("tail", self.tail_at), ("dispatch", self.dispatch_at)):
+            idle_s = (now - (made_at or self.started_at)).total_seconds()
+            if role in {"all", name} and idle_s > _ROUND_WITHIN_S + polls[name]:
+                return f"its {name} has made no round for {idle_s:.0f} s: its log says why"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """One signed-in process; `ailment` says in words what is wrong with it, None when nothing is.
 
@@ -150,9 +168,4 @@ def _ailment(row: Row[Any], settings: Settings, now: datetime) -> str | None:
     silent_s = (now - row.seen_at).total_seconds()
     if silent_s > _SEEN_WITHIN_S:
         return f"it was last seen {silent_s:.0f} s ago"
-    loops = (("tail", row.tail_at, settings.tail.poll), ("dispatch", row.dispatch_at, settings.dispatch.poll))
-    for name, made_at, poll_s in loops:
-        idle_s = (now - (made_at or row.started_at)).total_seconds()
-        if row.role in {"all", name} and idle_s > _ROUND_WITHIN_S + poll_s:
-            return f"its {name} has made no round for {idle_s:.0f} s: its log says why"
-    return None
+    return Rounds(row.tail_at, row.dispatch_at, row.started_at).ailment(row.role, settings, now=now)

@@ -43,19 +43,22 @@ class Transport(Protocol):
         ...
 
 
+_GROUP = "mih.transports"
+
 TransportFactory = Callable[[Service, Clock], Transport]
-
-
-@cache
-def _registered() -> Mapping[str, TransportFactory]:
-    return {found.name: found.load() for found in entry_points(group="mih.transports")}
 
 
 def open_transport(service: Service, clock: Clock) -> Transport:
     """Return a new transport for `service`. Raises ConfigError when no package provides its type."""
-    registered = _registered()
-    if service.type not in registered:
-        raise ConfigError(
-            [f'unknown service type "{service.type}"; there are: {", ".join(sorted(registered))}']
-        )
-    return registered[service.type](service, clock)
+    factory = _factory(service.type)
+    if factory is None:
+        there = ", ".join(sorted(entry_points(group=_GROUP).names))
+        raise ConfigError([f'unknown service type "{service.type}"; there are: {there}'])
+    return factory(service, clock)
+
+
+@cache
+def _factory(kind: str) -> TransportFactory | None:
+    """Load one transport only: each brings a large library."""
+    found = entry_points(group=_GROUP, name=kind)
+    return next((entry.load() for entry in found), None)

@@ -278,6 +278,11 @@ _SYSTEM = Trust()
 
 @cache
 def tls_context(trust: Trust = _SYSTEM) -> ssl.SSLContext:
+    """Return the context that all connections with this trust share: to make one takes long."""
+    return new_context(trust)
+
+
+def new_context(trust: Trust) -> ssl.SSLContext:
     """Trust what this system trusts and the public authorities, or the given one alone; show our certificate.
 
     Not shared between HTTP/1.1 and HTTP/2: httpcore writes the protocols that it offers into the context.

@@ -159,7 +159,7 @@ class HttpTransport:
         """Say whose fault it is that there is no answer."""
         match error:
             case AddressRefused():
-                return _Verdict(Outcome.INVALID, f"the network rules refuse {error}")
+                return _Verdict(Outcome.INVALID, f"refused by the network rules: {error}")
             case httpcore.LocalProtocolError():
                 return _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
             case Unsent():

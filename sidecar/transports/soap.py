@@ -121,12 +121,13 @@ class SoapTransport:
         operation = find(wsdl.document, request.endpoint, self._service.soap)
         try:
             given = arguments(operation, request.body)
-            envelope, headers = operation.binding._create(operation.name, (), given)
+            built = operation.message.create(**given)
         except Misfit as error:
             raise Misfit(f"{error}. It is {operation.signature()}") from error
         except (ZeepError, TypeError, ValueError, AttributeError, LookupError) as error:
             raise Misfit(f"{_said(error)}. It is {operation.signature()}") from error
-        return operation, envelope, headers
+        operation.binding._set_http_headers(built, operation.message)
+        return operation, built.content, built.headers
 
     def _message(
         self, request: Request, operation: Operation, envelope: Any, headers: dict[str, str], url: str

@@ -78,6 +78,12 @@ class Shelf:
                 Path(name).unlink(missing_ok=True)
                 raise
 
+    def drop(self, url: str) -> None:
+        """Keep no copy of a document that turned out to be of no use."""
+        if self._folder is not None:
+            with suppress(OSError):
+                self._file(self._folder, url).unlink(missing_ok=True)
+
     @staticmethod
     def _file(folder: Path, url: str) -> Path:
         return folder / f"{hashlib.sha256(url.encode()).hexdigest()}.wsdl"

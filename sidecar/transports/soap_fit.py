@@ -12,7 +12,8 @@ from typing import Any
 
 from zeep.xsd.types import AnySimpleType, ComplexType, ListType, UnionType, builtins
 
-from sidecar.settings.wording import did_you_mean, kind, listing
+from sidecar.settings import wording
+from sidecar.settings.wording import did_you_mean, listing
 from sidecar.transports.soap_shape import Misfit, Operation, array_of, fields
 
 # What XML 1.0 can hold in no way, not even escaped.
@@ -50,7 +51,7 @@ def _payload(body: bytes | None) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise Misfit(f"the payload is no JSON: {error}") from None
     if not isinstance(payload, dict):
-        raise Misfit(f"the payload has to be an object with the arguments by name, got {kind(payload)}")
+        raise Misfit(f"the payload has to be an object with the arguments by name, got {_kind(payload)}")
     return payload
 
 
@@ -79,7 +80,7 @@ def _complex(of: Any, value: Any, place: str) -> Any:
         return {array[0]: _element(array[1], value, f"{place}.{array[0]}")}
     if "_value_1" in known and not isinstance(value, list):
         return {"_value_1": _value(known["_value_1"].type, value, place)}
-    raise Misfit(f"{place}: expected an object with {listing(known)}, got {kind(value)}")
+    raise Misfit(f"{place}: expected an object with {listing(known)}, got {_kind(value)}")
 
 
 def _object(of: Any, value: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _simple(of: Any, value: Any, place: str) -> Any:
         many = value if isinstance(value, list) else [value]
         return [_simple(of.item_type, one, f"{place}[{number}]") for number, one in enumerate(many)]
     if isinstance(value, list | dict) or value is None:
-        raise Misfit(f"{place}: expected one value, got {kind(value)}")
+        raise Misfit(f"{place}: expected one value, got {_kind(value)}")
     if isinstance(value, str) and (found := _UNSENDABLE.search(value)):
         raise Misfit(f"{place}: XML cannot hold the character U+{ord(found[0]):04X} at {found.start() + 1}")
     if isinstance(of, UnionType):
@@ -125,7 +126,7 @@ def _truth(value: Any, place: str) -> bool:
         return value
     found = _TRUTH.get(str(value).strip().lower())
     if found is None:
-        raise Misfit(f"{place}: expected true or false, got {kind(value)}")
+        raise Misfit(f"{place}: expected true or false, got {_kind(value)}")
     return found
 
 
@@ -140,7 +141,7 @@ def _number(of: Any, value: Any, place: str) -> str:
             raise ValueError
     except (ValueError, InvalidOperation):
         wanted = "a whole number" if whole else "a number"
-        raise Misfit(f"{place}: expected {wanted}, got {kind(value)}") from None
+        raise Misfit(f"{place}: expected {wanted}, got {_kind(value)}") from None
     return f"{number.to_integral_value() if whole else number:f}"
 
 
@@ -160,3 +161,7 @@ def _bytes(text: str, place: str) -> str:
     except ValueError:
         raise Misfit(f"{place}: expected Base64, got other text") from None
     return text
+
+
+def _kind(value: object) -> str:
+    return wording.kind(float(value) if isinstance(value, Decimal) else value)

@@ -21,13 +21,14 @@ class Misfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument, or a field of one. `parts` are its own fields; empty where a type contains itself."""
+    """One argument, or a field of one. `parts` are its own fields; `again`: they were told further up."""
 
     name: str
     type: str
     required: bool
     repeated: bool
     parts: tuple["Argument", ...] = ()
+    again: bool = False
 
     def __str__(self) -> str:
         inner = f"{{{', '.join(map(str, self.parts))}}}" if self.parts else self.type
@@ -121,7 +122,14 @@ def _parts(kind: Any, above: tuple[Any, ...]) -> Iterator[Argument]:
     for name, element in fields(kind).items():
         inner = element.type
         parts = tuple(_parts(inner, (*above, kind))) if isinstance(inner, ComplexType) else ()
-        yield Argument(name, _type_name(inner), _is_required(element), _is_repeated(element), parts)
+        yield Argument(
+            name,
+            _type_name(inner),
+            _is_required(element),
+            _is_repeated(element),
+            parts,
+            again=isinstance(inner, ComplexType) and not parts,
+        )
 
 
 def _is_required(element: Any) -> bool:

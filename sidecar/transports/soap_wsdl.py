@@ -68,7 +68,7 @@ class WsdlReader:
         max_age = timedelta(seconds=self._service.soap.wsdl_max_age if max_age_s is None else max_age_s)
         documents = _Documents(self._service, self._channel, self._shelf, now, max_age)
         parsed = _parse(self._service.base_url, documents)
-        oldest = min(documents.read_at, default=now)
+        oldest = min(documents.read_at.values(), default=now)
         until = now + PATIENCE if documents.outdated else max(oldest + max_age, now + PATIENCE)
         return Wsdl(parsed, oldest, until, documents.stored)
 
@@ -82,7 +82,7 @@ class _Documents:
     shelf: Shelf
     now: datetime
     max_age: timedelta
-    read_at: list[datetime] = field(default_factory=list)
+    read_at: dict[str, datetime] = field(default_factory=dict)
     stored: bool = False
     outdated: bool = False
     problem: WsdlUnavailable | None = None
@@ -93,7 +93,7 @@ class _Documents:
         try:
             kept = self._kept_or_fetched(url)
             self._size += len(kept.content)
-            self.read_at.append(kept.read_at)
+            self.read_at[url] = kept.read_at
             if len(self.read_at) > _MOST_DOCUMENTS or self._size > _LONGEST_IN_ALL:
                 raise WsdlUnavailable(
                     f"with all its imports it is more than {_MOST_DOCUMENTS} documents or"
@@ -200,11 +200,16 @@ def _refuse(*_: object) -> None:
 def _parse(url: str, documents: _Documents) -> Any:
     settings = ZeepSettings(forbid_dtd=True, forbid_entities=True, force_https=False, xml_huge_tree=False)
     try:
-        return Document(url, documents, settings=settings)
+        parsed = Document(url, documents, settings=settings)
+        if not parsed.services:
+            raise ValueError("it describes no service")
+        return parsed
     except WsdlUnavailable:
         raise
     except Exception as error:  # zeep raises whatever happens to it on documents that make no sense
         if documents.problem is not None:
             raise documents.problem from error
+        for one in documents.read_at:
+            documents.shelf.drop(one)
         said = str(error).splitlines()[0][:300] if str(error) else ""
         raise WsdlUnavailable(f"zeep does not understand it: {type(error).__name__}: {said}") from error

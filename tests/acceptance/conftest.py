@@ -35,6 +35,8 @@ def make_sidecar(moodle_db: Database, receiver: Sink, tmp_path: Path) -> Iterato
             "dispatch": {"lease": 10, "poll": 0.2},
             "services": {"crm": {"base_url": receiver.url, "retry": {"backoff": 0.1}}},
             "rules": rules or [EVERYTHING],
+            # Several of them run on this machine at once.
+            "web": {"enabled": False},
         }
         made.append(Sidecar(write_config(tmp_path / f"{name}.yaml", **(config | sections))))
         return made[-1]

@@ -7,6 +7,7 @@ import click
 import pytest
 
 from sidecar.cli import output
+from sidecar.store.words import span
 
 
 def test_plain_lines_stay_in_one_piece_and_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +41,7 @@ def test_an_answer_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str])
     ("seconds", "words"), [(-3, "0 s"), (42, "42 s"), (90, "2 min"), (7200, "2 h"), (3 * 86400, "3 d")]
 )
 def test_spans_are_in_the_unit_that_suits_them(seconds: float, words: str) -> None:
-    assert output.span(seconds) == words
+    assert span(seconds) == words
 
 
 def test_a_table_fits_a_narrow_terminal(

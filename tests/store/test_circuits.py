@@ -12,7 +12,10 @@ from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW
 
-OPEN = Circuit("crm", CircuitState.OPEN, 5, NOW, NOW + timedelta(seconds=30), "answered 503 😀", NOW)
+OPEN = Circuit(
+    "crm", CircuitState.OPEN, 5, NOW, NOW + timedelta(seconds=30), "answered 503 😀", NOW, failed_probes=3
+)
+COUNTING = Circuit("erp", window_at=NOW, window_requests=12, window_failures=5)
 
 
 @pytest.fixture
@@ -36,8 +39,9 @@ def load(store: Store) -> dict[str, Circuit]:
 
 def test_circuit_comes_back_as_it_was_saved(store: Store) -> None:
     keep(store, OPEN)
+    keep(store, COUNTING)
 
-    assert load(store) == {"crm": OPEN}
+    assert load(store) == {"crm": OPEN, "erp": COUNTING}
 
 
 def test_lock_makes_what_is_missing_and_keeps_what_is_there(store: Store) -> None:
@@ -142,3 +146,4 @@ def test_reset_closes_what_is_not_closed(store: Store) -> None:
     circuit = load(store)["crm"]
     assert (circuit.state, circuit.failures, circuit.probe_at, circuit.opened_at) == ("closed", 0, None, None)
     assert circuit.last_error == "answered 503 😀"
+    assert circuit.failed_probes == 0

@@ -38,5 +38,16 @@ class Authority:
         context.load_cert_chain(signed, key)
         return context
 
+    def client(self, password: str) -> tuple[Path, Path]:
+        """Return the files of a client's certificate and of its key, which the password opens."""
+        plain, locked, request, signed = (
+            self._folder / f"client.{end}" for end in ("open", "key", "csr", "pem")
+        )
+        self._run("req", *_KEY, "-keyout", plain, "-out", request, "-subj", "/CN=moodle")
+        self._run("ec", "-in", plain, "-aes256", "-passout", f"pass:{password}", "-out", locked)
+        signer: list[str | Path] = ["-CA", self.file, "-CAkey", self._key, "-CAcreateserial", "-days", "2"]
+        self._run("x509", "-req", "-in", request, *signer, "-out", signed)
+        return signed, locked
+
     def _run(self, *arguments: str | Path) -> None:
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=20)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sidecar.transports.base import Request, Transport, open_transport
 from tests.conftest import absent
 from tests.receiver import Receiver
 from tests.transports.certificates import Authority
+from tests.transports.soapkind import SoapKind, keep_wsdl
 
 Connect = Callable[..., Transport]
 MakeLine = Callable[..., Line]
@@ -37,22 +39,28 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
-@pytest.fixture(params=["rest"])
+@pytest.fixture(params=["rest", "soap"])
 def kind(request: pytest.FixtureRequest) -> str:
     """The type of service: the contract is the same for all."""
     return str(request.param)
 
 
 @pytest.fixture
-def connect(kind: str, receiver: Receiver) -> Iterator[Connect]:
+def connect(
+    kind: str, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Connect]:
     """Open a transport to the receiver, or to wherever the test says."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
     with ExitStack() as stack:
 
         def make(base_url: str | None = None, **options: Any) -> Transport:
-            values = {"type": kind, "base_url": base_url or receiver.url, "timeout": 10, **options}
+            url = base_url or receiver.url
+            url = keep_wsdl(tmp_path, url) if kind == "soap" else url
+            values = {"type": kind, "base_url": url, "timeout": 10, **options}
             transport = open_transport(Service.model_validate(values), SystemClock())
             stack.callback(transport.close)
-            return transport
+            return SoapKind(transport) if kind == "soap" else transport
 
         yield make
 

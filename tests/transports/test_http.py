@@ -16,6 +16,11 @@ from tests.transports.conftest import Connect, request
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
+@pytest.fixture
+def kind() -> str:
+    return "rest"
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])
 @pytest.mark.parametrize("body", [None, b"", '{"n": "Zoë 😀"}'.encode()], ids=["none", "empty", "text"])
 def test_every_method_carries_its_body_and_leaves_the_connection_whole(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sidecar.bridge.render.budget import PayloadTooLarge
 from sidecar.bridge.render.filters import isodate
 from sidecar.bridge.render.jsonsafe import json_value, mend
 from sidecar.errors import TemplateError
@@ -26,14 +27,22 @@ class Parcel:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def form(body: str) -> str:
+def form(body: str, max_size: int) -> str:
     """Return a JSON object as form fields, nested as PHP and so Moodle's web services read them.
 
     `users[0][username]=...`. As in PHP's http_build_query true is 1, false is 0, null and empty lists are
-    left away.
+    left away. A long name comes again with each entry of its list, so the size is counted on the way: raises
+    PayloadTooLarge over `max_size` characters.
     """
     values = json.loads(body, parse_int=str, parse_float=str)
-    return urlencode([pair for name, value in values.items() for pair in _fields(name, value)])
+    pieces: list[str] = []
+    room = max_size
+    for field_name, field_value in (pair for name, value in values.items() for pair in _fields(name, value)):
+        pieces.append(urlencode({field_name: field_value}))
+        room -= len(pieces[-1]) + 1
+        if room < 0:
+            raise PayloadTooLarge(f"payload: as a form it has more than {max_size:,} characters")
+    return "&".join(pieces)
 
 
 def _fields(name: str, value: Any) -> Iterator[tuple[str, str]]:

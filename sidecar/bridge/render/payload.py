@@ -44,14 +44,14 @@ class Payload:
     encoding: Encoding
     program: Program | None = None
     proof: Proof | None = None
-    as_form: bool = False
+    form_size: int | None = None  # a mapping that becomes form fields, of so many characters at most
 
     def body(self, scope: Mapping[str, Any]) -> str | None:
         """Return what the template renders to, proven to be sound; None where the method carries none."""
         if self.program is None:
             return None
         text = self.program.run_proven(scope, self.proof) if self.proof else self.program.run(scope)
-        return form(text) if self.as_form else text
+        return text if self.form_size is None else form(text, self.form_size)
 
     def parcel(self, scope: Mapping[str, Any]) -> Parcel:
         """Return what is sent."""
@@ -77,7 +77,7 @@ def compile_payload(rule: Rule, encoding: Encoding, compiler: Compiler) -> Paylo
         return Payload(encoding)
     if not isinstance(rule.payload, str):
         tree = compiler.tree("payload", WHOLE_EVENT if rule.payload is None else rule.payload)
-        return Payload(encoding, tree, as_form=encoding.format == "form")
+        return Payload(encoding, tree, form_size=compiler.max_size if encoding.format == "form" else None)
     return _of_text(rule.payload, encoding, compiler)
 
 

@@ -34,7 +34,7 @@ class Compiler:
 
     def __init__(self, names: Names, max_size: int) -> None:
         self._names = names
-        self._max_size = max_size
+        self.max_size = max_size
         self.needs: frozenset[str] = frozenset()
         self.problems: list[str] = []
 
@@ -70,7 +70,7 @@ class Compiler:
             tree.set_environment(ENVIRONMENT)
             self.needs |= work.needs
             if not work.problems:
-                return Program(tree, work.sources, self._max_size)
+                return Program(tree, work.sources, self.max_size)
         except Problem as problem:
             work.problems.append(problem)
         except TemplateSyntaxError as error:

@@ -1,6 +1,7 @@
 """CloudEvents that the official SDK reads, and xAPI statements whose id never changes."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -46,8 +47,7 @@ def test_the_official_sdk_reads_both_modes(encoding: Encoding) -> None:
     assert event.get_type() == "org.moodle.core.user_created"
     assert event.get_subject() == "user/5"
     assert event.get_datacontenttype() == "application/json"
-    assert event.get_time() is not None
-    assert event.get_time().isoformat() == "2026-03-02T08:00:00+00:00"
+    assert event.get_time() == datetime(2026, 3, 2, 8, tzinfo=UTC)
     assert event.get_data() == {"name": NASTY, "id": 5}
 
 
@@ -64,11 +64,11 @@ def test_rabbitmq_consumers_read_binary_mode_as_well() -> None:
 
 
 def test_strange_names_survive_in_headers_and_in_the_body() -> None:
-    strange = {"objecttable": 'mdl "é" 100%\n', "eventname": "\\local_é\\event\\x y"}
+    strange = {"objecttable": 'mdl "é" 100%41\n', "eventname": "\\local_é\\event\\x y"}
 
     for encoding in (STRUCTURED, BINARY):
         event = from_http_event(message(sent(encoding, {}, **strange)))
-        assert event.get_subject() == 'mdl "é" 100%\n/5'
+        assert event.get_subject() == 'mdl "é" 100%41\n/5'
         assert event.get_type() == "org.moodle.local_é.x y"
     assert all(
         value.isascii() and value.isprintable() for value in sent(BINARY, {}, **strange).headers.values()

@@ -1,14 +1,15 @@
 """Forms, XML and text take any data without its becoming structure."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sidecar.bridge.render import BrokenRule, Encoding, Rendered, compile_rule
+from sidecar.bridge.render import BrokenRule, Encoding, PayloadTooLarge, Rendered, compile_rule
 from sidecar.errors import TemplateError
 from sidecar.settings import Rule
 from sidecar.settings.schema import FormatName
@@ -90,6 +91,11 @@ def test_a_form_written_by_hand_is_one_line_and_encoded() -> None:
     assert body("form", text) == "users[0][name]=Zo%C3%AB+b&a=new-user&n="
 
 
+def test_a_long_name_with_many_entries_is_too_large_instead_of_eating_all_memory() -> None:
+    with pytest.raises(PayloadTooLarge, match="as a form it has more than 1,048,576 characters"):
+        body("form", {"other": "{{ other }}"}, other={"n" * 400_000: [1] * 200_000})
+
+
 def test_text_is_sent_as_it_is() -> None:
     made = rendered("text", 'Zoë "{{ other }}" <{{ ip }}>', other='<a> & "b"')
 
@@ -98,31 +104,36 @@ def test_text_is_sent_as_it_is() -> None:
 
 
 _XML = """<?xml version="1.0" encoding="UTF-8"?>
-<a b="{{ other }}" c='{{ other }}'><!-- "{no} --><d>{{ other }}</d><![CDATA[]]{{ other }}]>x]]></a>"""
+<a b="{{ other }}" c='{{ other }}'><!-- "{no} --><d>{{ other }}</d><![CDATA[]{{ other }}]x]]></a>"""
 
 
 def as_xml(value: str) -> str:
     """Return what is left of a text in XML."""
-    return "".join(
-        one
-        if one in "\t\n\r" or (one >= " " and one not in "\ufffe\uffff" and not "\ud800" <= one <= "\udfff")
-        else "\ufffd"
-        for one in value
-    )
+    return re.sub("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]", "\ufffd", value)
 
 
 @_patient
 @given(_ANY_TEXT)
+@example("]]><d>")
+@example("]><d>")
+@example("--><d>")
 def test_no_value_leaves_its_place_in_xml(value: str) -> None:
-    root = ET.fromstring(body("xml", _XML, other=value))  # noqa: S314 - our own
+    root = ET.fromstring(body("xml", _XML, other=value))
 
     there = as_xml(value)
     assert (root.get("b"), root.get("c")) == (there, there)
     assert [child.tag for child in root] == ["d"]
     assert root[0].text == (there or None)
     # A parser makes one line break of CR and CRLF, and CDATA cannot say otherwise.
-    lines = f"]]{there}]>x".replace("\r\n", "\n").replace("\r", "\n")
+    lines = f"]{there}]x".replace("\r\n", "\n").replace("\r", "\n")
     assert root[0].tail == lines
+
+
+@pytest.mark.parametrize("value", [">", "]", "]]", "]]>", ">]]>", "]]]]>>"])
+def test_cdata_ends_where_its_author_ended_it(value: str) -> None:
+    root = ET.fromstring(body("xml", "<a><![CDATA[x]]{{ other }}y]]{{ other }}]]></a>", other=value))
+
+    assert root.text == f"x]]{value}y]]{value}"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +145,7 @@ def test_no_value_leaves_its_place_in_xml(value: str) -> None:
         ("<?php {{ other }} ?><a/>", "no placeholder can stand in a processing instruction"),
         (
             "<a>{{ other }}</b>",
-            "payload, line 1, column 17, </b>: this can never be valid XML: mismatched tag",
+            "payload, line 1, column 17, b>: this can never be valid XML: mismatched tag",
         ),
         ("<a>\n<b></a>", "payload, line 2"),
         ("<p:a/>", "unbound prefix"),
@@ -153,7 +164,7 @@ def test_xml_that_depends_on_the_data_is_proven_at_each_rendering() -> None:
 
     assert body("xml", text, courseid=0, other="<") == "<a>&lt;</a>"
     with pytest.raises(
-        TemplateError, match=r"the result is no valid XML: mismatched tag at line 1, column 10"
+        TemplateError, match=r"the result is no valid XML: mismatched tag at line 1, column 13"
     ):
         body("xml", text, courseid=2, other="<")
 

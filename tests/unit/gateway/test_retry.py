@@ -1,6 +1,7 @@
 """What becomes of a delivery after an attempt."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ policies = st.builds(
     max_backoff=st.floats(0.001, 86400),
     max_retry_after=st.floats(0.001, 86400),
 )
+schedules = st.lists(st.floats(0.001, 86400), min_size=1, max_size=20)
 asked = st.none() | st.floats(min_value=0, allow_nan=False)
 
 
@@ -77,6 +79,80 @@ def test_no_retries_means_one_try() -> None:
     decision = decide(attempt(Outcome.FAILED), retries=0, policy=policy, now=NOW, probe=False)
 
     assert decision == Decision(Step.BURY, reason=DeadReason.EXHAUSTED)
+
+
+@pytest.mark.parametrize(
+    ("retries", "decision"),
+    [
+        (0, Decision(Step.RETRY, at=after(5))),
+        (1, Decision(Step.RETRY, at=after(30))),
+        (2, Decision(Step.RETRY, at=after(300))),
+        (3, Decision(Step.BURY, reason=DeadReason.EXHAUSTED)),
+    ],
+)
+def test_schedule_names_the_waits_and_their_number(retries: int, decision: Decision) -> None:
+    policy = RetrySettings(schedule=(5, 30, 300))
+
+    made = decide(attempt(Outcome.FAILED), retries=retries, policy=policy, now=NOW, probe=False)
+
+    assert made == decision
+
+
+def test_schedule_gives_way_to_a_longer_retry_after() -> None:
+    policy = RetrySettings(schedule=(5, 30, 300))
+
+    made = decide(attempt(Outcome.BUSY, 60), retries=0, policy=policy, now=NOW, probe=False)
+
+    assert made.at == after(60)
+
+
+def test_jitter_tells_apart_what_failed_together() -> None:
+    chance, failed = Random(7), attempt(Outcome.FAILED)
+    policy = RetrySettings(backoff=10)
+
+    waits = [wait_s(failed, retries=0, policy=policy, chance=chance) for _ in range(1000)]
+
+    assert 8 < min(waits) < 8.1
+    assert 9.9 < max(waits) <= 10
+    assert len(set(waits)) == 1000
+
+
+@given(policies, st.integers(0, 10_000), st.floats(0, 1), st.integers())
+def test_jitter_shortens_by_its_share_at_most(
+    policy: RetrySettings, retries: int, jitter: float, seed: int
+) -> None:
+    policy = policy.model_copy(update={"jitter": jitter})
+    planned = wait_s(attempt(Outcome.FAILED), retries=retries, policy=policy)
+
+    wait = wait_s(attempt(Outcome.FAILED), retries=retries, policy=policy, chance=Random(seed))
+
+    assert planned * (1 - jitter) * (1 - 1e-9) <= wait <= planned
+
+
+@given(policies, st.integers(0, 100), st.floats(min_value=0, allow_nan=False), st.integers())
+def test_jitter_never_comes_back_before_the_service_asked_for(
+    policy: RetrySettings, retries: int, asked_s: float, seed: int
+) -> None:
+    wait = wait_s(attempt(Outcome.BUSY, asked_s), retries=retries, policy=policy, chance=Random(seed))
+
+    assert wait >= min(asked_s, policy.max_retry_after)
+
+
+@given(schedules, st.integers())
+def test_schedule_is_over_after_its_last_wait(schedule: list[float], seed: int) -> None:
+    policy, chance, tries = RetrySettings(schedule=tuple(schedule)), Random(seed), 0
+    failed, waits = attempt(Outcome.FAILED), []
+
+    while True:
+        made = decide(failed, retries=tries, policy=policy, now=NOW, probe=False, chance=chance)
+        if made.at is None:
+            break
+        waits.append((made.at - NOW).total_seconds())
+        tries += 1
+
+    assert len(waits) == len(schedule)
+    pairs = zip(waits, schedule, strict=True)
+    assert all(plan * 0.8 - 1e-6 <= wait <= plan + 1e-6 for wait, plan in pairs)
 
 
 @given(policies, st.integers(0, 10_000), asked)

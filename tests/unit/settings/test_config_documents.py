@@ -25,6 +25,7 @@ ENV = {
     "SIS_PASSWORD": "p",
     "DIRECTORY_SECRET": "p",
     "HELPDESK_SIGNING": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLasw",
+    "MIH_TOKEN": "0123456789abcdef",
 }
 
 

@@ -56,7 +56,7 @@ def test_all_problems_come_in_one_report_in_the_order_of_the_file(tmp_path: Path
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("extra: 1", "extra: unknown key; there is site, site_url, moodle, store, tail, dispatch, retention, network, services and rules"),
+        ("extra: 1", "extra: unknown key; there is site, site_url, moodle, store, tail, dispatch, retention, network, web, services and rules"),
         ("dispatch: 4", "dispatch: expected a mapping (key: value), got a number"),
         ("dispatch: {concurrency: many}", "dispatch.concurrency: expected a whole number, got text"),
         ("dispatch: {concurrency: 0}", "dispatch.concurrency: must be at least 1"),
@@ -71,6 +71,12 @@ def test_all_problems_come_in_one_report_in_the_order_of_the_file(tmp_path: Path
         ("tail: {start: yesterday}", "tail.start: use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z"),
         ("tail: {start: -5}", "tail.start: use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z"),
         ("tail: {start: 2026-13-45}", "tail.start: use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z"),
+        (
+            "dispatch: {lease: 20}\nservices: {crm: {base_url: 'https://x'}}\n"
+            "rules: [{name: slow, event: '*', service: crm, timeout: 19}]",
+            ("dispatch.lease: 20 seconds are too short, it must be more than 20: the timeout of rule slow (19)"
+             " and 1 to settle, or another process takes over what is still being sent"),
+        ),
         (
             "dispatch: {lease: 6}",
             ("dispatch.lease: 6 seconds are too short, it must be more than 6: the timeout of service judgeman (5)"
@@ -146,6 +152,11 @@ def test_an_event_that_cannot_be_is_mended(tmp_path: Path, event: str, expected:
         ("{base_url: 'https://x/?a=1'}", ".base_url: no ? and no # here: a rule's endpoint is appended, and it may hold a query"),
         ("{base_url: 'https://x:port/'}", ".base_url: this is no URL: its host or port cannot be read"),
         ("{base_url: 'https://x y/'}", ".base_url: this is no URL: it holds a blank or a control character, or the port 0"),
+        ("{base_url: 'https://x/s?wsdl#a', type: soap}", ".base_url: no # here: this is the URL of the service's WSDL"),
+        ("{base_url: 'ftp://x/s.wsdl', type: soap}", ".base_url: expected a URL such as https://crm.example.org/api"),
+        ("{base_url: 'https://x/s?wsdl', type: soap, soap: {address: x}}", ".soap.address: expected a URL such as https://crm.example.org/api"),
+        ("{base_url: 'https://x', soap: {port: p}}", ".soap: this is for services of type soap only"),
+        ("{base_url: 'https://x', auth: {type: wsse, username: u, password: p}}", ".auth: wsse is for services of type soap: use {type: basic, ...} here"),
         ("{base_url: 'https://x', type: soup}", '.type: unknown type "soup"; there is amqp, rest and soap'),
         ("{base_url: 'https://x', auth: bearer}", ".auth: expected a mapping (key: value), got text"),
         ("{base_url: 'https://x', auth: {type: oauth}}", ".auth: unknown type; there is none, bearer, apikey, basic, oauth2 and wsse"),
@@ -156,6 +167,15 @@ def test_an_event_that_cannot_be_is_mended(tmp_path: Path, event: str, expected:
         ('{base_url: "https://x", auth: {type: bearer, token: "a\\nb"}}', ".auth.token: has a line break or another control character"),
         ("{base_url: 'https://x', headers: {X: é}}", ".headers.X: has a character that a header cannot carry (only ASCII can be sent)"),
         ("{base_url: 'https://x', retry: {max_retries: -1}}", ".retry.max_retries: must be at least 0"),
+        ("{base_url: 'https://x', retry: {schedule: [5s], max_retries: 3}}", ".retry: schedule has one wait for each retry: leave max_retries away"),
+        ("{base_url: 'https://x', retry: {schedule: []}}", ".retry.schedule: an empty list is no schedule: name the waits, such as [5s, 30s, 5m]"),
+        ("{base_url: 'https://x', retry: {schedule: [5s, soon]}}", ".retry.schedule[1]: expected a number of seconds, got text: write 5, 90s, 15m or 24h"),
+        ("{base_url: 'https://x', retry: {jitter: 200%}}", ".retry.jitter: must be at most 1"),
+        ("{base_url: 'https://x', retry: {jitter: some}}", ".retry.jitter: expected a share, got text: write 0.2 or 20%"),
+        ("{base_url: 'https://x', rate_limit: 10/day}", ".rate_limit: expected a rate, got text: write 10/s, 600/min, 1000/h, or none"),
+        ("{base_url: 'https://x', rate_limit: 0/s}", ".rate_limit: must be more than 0"),
+        ("{base_url: 'https://x', capture: {max_bytes: 1000000}}", ".capture.max_bytes: must be at most 16384"),
+        ("{base_url: 'https://x', circuit_breaker: {failure_share: 1.5}}", ".circuit_breaker.failure_share: must be at most 1"),
     ],
 )  # fmt: skip
 def test_a_wrong_service_is_told_in_plain_words(tmp_path: Path, service: str, expected: str) -> None:

@@ -1,12 +1,15 @@
 """Rows of the tables become what scripts read: stable keys, no text inside text."""
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy
 
 from sidecar.model import Circuit, CircuitState, Cursor
-from sidecar.store.overview import Lot, Obstacle, Process
+from sidecar.settings import Rule, Service
+from sidecar.store.overview import Lot, Obstacle, Overview, Process
+from sidecar.store.verdict import is_well, verdict
 
 View = dict[str, Any]
 _Row = sqlalchemy.Row[Any]
@@ -147,3 +150,85 @@ def cursor(found: Cursor) -> View:
         "caught_up_at": found.caught_up_at,
         "problem": found.problem,
     }
+
+
+def service(found: Lot, settings: Service | None) -> View:
+    """Return a service of the configuration, or one that is gone from it and still owed something."""
+    return {
+        "name": found.service,
+        "type": settings.type if settings else None,
+        "base_url": settings.base_url if settings else None,
+        "auth": settings.auth.type if settings else None,
+        "enabled": settings.enabled if settings else None,
+        "health": health(found.circuit),
+        **{key: value for key, value in lot(found).items() if key not in {"service", "circuit"}},
+    }
+
+
+def options(settings: Service | None) -> View | None:
+    """Return a service's settings; pydantic prints stars for secrets."""
+    if settings is None:
+        return None
+    return settings.model_dump(mode="json", exclude={"type", "base_url", "enabled"})
+
+
+def overview(found: Overview) -> View:
+    """Return everything on one page."""
+    return {
+        "well": is_well(found),
+        "summary": verdict(found),
+        "site": found.site,
+        "ready": True,
+        "at": found.at,
+        "processes": [process(one) for one in found.processes],
+        "cursor": cursor(found.cursor) if found.cursor else None,
+        "gaps": {"open": found.gaps_open, "open_ids": found.ids_open, "given_up_ids": found.ids_given_up},
+        "services": [lot(one) for one in found.lots],
+        "held": [{"rule": rule, "reason": what, "count": n} for rule, what, n in found.held],
+        "dead_letters": {
+            "total": sum(n for _, _, n in found.letters),
+            "by_reason": [
+                {"service": name, "reason": reason, "count": n} for name, reason, n in found.letters
+            ],
+        },
+    }
+
+
+def rules(rows: Iterable[_Row], written: Mapping[str, tuple[Rule, str]]) -> list[View]:
+    """Return the rules that are `written`, each with its version, and those in force that are not."""
+    versions = {row.name: row for row in rows}
+    found = [_rule(rule, version, versions.pop(name, None)) for name, (rule, version) in written.items()]
+    left = [
+        {
+            "name": row.name,
+            "event": row.event.split(", "),
+            "service": row.service,
+            "method": row.method,
+            "endpoint": row.endpoint,
+            "enabled": row.enabled,
+            "in_force": "gone from the file",
+        }
+        for row in versions.values()
+    ]
+    return sorted([*found, *left], key=lambda view: str(view["name"]))
+
+
+def _rule(rule: Rule, version: str, row: _Row | None) -> View:
+    return {
+        "name": rule.name,
+        "event": list(rule.events),
+        "service": rule.service,
+        "method": rule.method,
+        "endpoint": rule.endpoint,
+        "enabled": rule.enabled,
+        "in_force": _in_force(rule, version, row.version if row else None),
+    }
+
+
+def _in_force(rule: Rule, version: str, written: str | None) -> str:
+    """Compare the file with what the last started or reloaded process wrote down."""
+    if not rule.enabled:
+        return "switched off" if written is None else "not yet switched off"
+    if written is None:
+        return "not yet"
+    return "yes" if written == version else "an older version"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from sidecar.cli.output import count, span
 from sidecar.store.overview import Lot, Obstacle, Overview
+from sidecar.store.words import count, span
 
 
 def verdict(found: Overview) -> str:

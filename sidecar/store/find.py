@@ -1,12 +1,13 @@
 """Names and numbers that people type become rows, or a sentence that says what there is."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from sidecar.cli.desk import known
 from sidecar.errors import NotFound
 from sidecar.settings import Settings
+from sidecar.settings.wording import did_you_mean
 from sidecar.store import deliveries, dlq, rules, services
 
 
@@ -41,3 +42,11 @@ def known_filter(conn: Connection, settings: Settings, *, service: str | None, r
     if rule is not None:
         names = [*(one.name for one in settings.rules), *(row.name for row in rules.all_rows(conn))]
         known(rule, names, "rule")
+
+
+def known(name: str, names: Iterable[str], kind: str) -> str:
+    """Return the name. Raises NotFound, with what there is, unless it is one of `names`."""
+    there = sorted(set(names))
+    if name not in there:
+        raise NotFound(f'There is no {kind} "{name}"{did_you_mean(name, there)}')
+    return name

@@ -1,0 +1,44 @@
+"""The application: all routes, the guard before them, and the one shape of everything that goes wrong."""
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from sidecar import __version__
+from sidecar.web import call, deliveries, docs, health, letters, services
+from sidecar.web.desk import Desk
+from sidecar.web.fault import answer_in_words
+from sidecar.web.guard import Guard
+
+_ABOUT = (
+    "Call services through the sidecar, and see and operate what it does. Every path below /api/v1 needs"
+    " `Authorization: Bearer TOKEN` with a token of `web.tokens`. Roles: view reads all but payloads, call"
+    " may also call services, manage may do everything. What goes wrong has one shape: error.code,"
+    " error.message, error.remedy."
+)
+
+
+def build(desk: Desk) -> ASGIApp:
+    """Return the application for this desk."""
+    return Guard(make(desk), desk)
+
+
+def make(desk: Desk) -> FastAPI:
+    """Return the routes without the guard before them: nobody is let in without it."""
+    app = FastAPI(
+        title="Moodle Integration Hub",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.desk = desk
+    answer_in_words(app)
+    api = APIRouter(prefix="/api/v1")
+    for part in (call, services, deliveries, letters):
+        api.include_router(part.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.include_router(docs.router)
+    return app

@@ -1,0 +1,89 @@
+"""What the handlers work with: the hub as it is now, its gateway, and the process's pulse."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from starlette.requests import Request
+
+from sidecar.bridge.replay import Again
+from sidecar.gateway.gateway import Gateway
+from sidecar.hub import Hub
+from sidecar.settings import Settings
+from sidecar.store.engine import Database
+
+# Direct calls wait for services; none of the threads that answer everything else may wait with them.
+_MOST_CALLS = 128
+
+Pulse = Callable[[], str | None]
+
+
+class Stopping(Exception):
+    """The process ends while a call waits for its next try."""
+
+
+class Desk:
+    """One for the whole process. What the file says may change meanwhile: always ask here."""
+
+    def __init__(self, hub: Hub, pulse: Pulse) -> None:
+        self._hub = hub
+        self.pulse = pulse
+        self.calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="call")
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._gateway = self._open_gateway()
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+        return self._hub.settings
+
+    @property
+    def store(self) -> Database:
+        """Where everything is kept."""
+        return self._hub.store
+
+    @property
+    def now(self) -> datetime:
+        """The store's time."""
+        return self._hub.clock.now()
+
+    @property
+    def gateway(self) -> Gateway:
+        """The door to the services as they are configured now."""
+        with self._lock:
+            if self._made_for is not self._hub.settings:
+                self._gateway = self._open_gateway()
+            return self._gateway
+
+    def wake(self) -> None:
+        """Have what is due now sent now."""
+        self._hub.dispatcher.wake()
+
+    def again(self) -> Again:
+        """Return what renders dead letters with today's rules."""
+        return Again(self._hub.settings, self._hub.book, self._hub.moodle, self._hub.log)
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of each rule that the configuration in force has."""
+        return {item.rule.name: item.version for item in self._hub.book.all}
+
+    def stop(self) -> None:
+        """Take no calls any more, and let those that wait for their next try end."""
+        self._stopping.set()
+        self.calls.shutdown(wait=False, cancel_futures=True)
+
+    def _open_gateway(self) -> Gateway:
+        self._made_for = self._hub.settings
+        return Gateway(self._made_for, self._hub.store, clock=self._hub.clock, wait=self._wait)
+
+    def _wait(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise Stopping
+
+
+def desk_of(request: Request) -> Desk:
+    """Return the desk of the application that this request came to."""
+    desk: Desk = request.app.state.desk
+    return desk

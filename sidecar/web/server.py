@@ -1,0 +1,73 @@
+"""The listener: its own thread, beside the loops that do the work."""
+
+import logging
+import socket
+import threading
+
+import uvicorn
+
+from sidecar.errors import HubError
+from sidecar.hub import Hub
+from sidecar.settings import WebSettings
+from sidecar.web.app import build
+from sidecar.web.desk import Desk, Pulse
+
+_log = logging.getLogger("mih.web")
+
+_GRACE_S = 5
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+class CannotListen(HubError):
+    """The port cannot be listened on; the text says why and what to do."""
+
+
+class Server:
+    """`start` it when the hub is open, `stop` it before the hub is closed. Port 0 takes any free one."""
+
+    def __init__(self, hub: Hub, *, pulse: Pulse, port: int | None = None) -> None:
+        self._settings: WebSettings = hub.settings.web
+        self._port = self._settings.port if port is None else port
+        self._desk = Desk(hub, pulse)
+        config = uvicorn.Config(
+            build(self._desk),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        """Listen; returns at once. Raises CannotListen."""
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        listener = self._listen()
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="web", daemon=True)
+        self._thread.start()
+        _log.info("web.listening url=%s tokens=%d", self.url, len(self._settings.tokens))
+        if not self._settings.host.startswith(_LOOPBACK):
+            _log.warning("web.exposed host=%s: put a proxy with TLS before it", self._settings.host)
+
+    def stop(self) -> None:
+        """Take no more requests; those under way have a moment to end."""
+        self._desk.stop()
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def _listen(self) -> socket.socket:
+        host = self._settings.host
+        try:
+            family = socket.getaddrinfo(host, self._port, type=socket.SOCK_STREAM)[0][0]
+            return socket.create_server((host, self._port), family=family, backlog=128)
+        except OSError as error:
+            raise CannotListen(
+                f"web: {host} port {self._port} cannot be listened on: {error.strerror or error}."
+                " Set web.port to a free one, or web.enabled to false."
+            ) from None
