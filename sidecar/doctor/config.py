@@ -22,6 +22,19 @@ def configuration(settings: Settings, source: Source) -> Findings:
     yield from _literal_secrets(source)
     yield from _unresolved(settings, source)
     yield from _switched_off(settings)
+    yield from _web(settings)
+
+
+def _web(settings: Settings) -> Findings:
+    web = settings.web
+    if not web.enabled:
+        return
+    if not web.host.startswith(("127.", "::1", "localhost")):
+        yield warning(
+            "web.host",
+            f"the HTTP API listens on {web.host} without TLS: whoever listens in has its tokens",
+            "put a proxy with TLS before it, or set web.host to 127.0.0.1",
+        )
 
 
 def is_secret_header(name: str) -> bool:
@@ -48,6 +61,9 @@ def _secret_places(values: Mapping[str, Any]) -> Iterator[str]:
         url = (values.get(name) or {}).get("url")
         if url and has_password(url):
             yield child(name, "url")
+    for number, token in enumerate((values.get("web") or {}).get("tokens") or []):
+        if token.get("token"):
+            yield child(child(child("web", "tokens"), number), "token")
     for name, service in (values.get("services") or {}).items():
         place = child("services", name)
         auth = (service or {}).get("auth") or {}

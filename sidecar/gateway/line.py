@@ -1,6 +1,7 @@
 """Turn a delivery into one attempt at its service."""
 
 import base64
+import html
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,7 +99,11 @@ def _secrets_of(service: Service) -> list[str]:
     if isinstance(service.auth, BasicAuth):
         pair = f"{service.auth.username}:{service.auth.password.get_secret_value()}"
         plain.append(base64.b64encode(pair.encode()).decode())
-    written = {form for text in plain for form in (text, json.dumps(text)[1:-1], quote(text, safe=""))}
+    written = {
+        form
+        for text in plain
+        for form in (text, json.dumps(text)[1:-1], quote(text, safe=""), html.escape(text))
+    }
     return sorted(written, key=len, reverse=True)
 
 
