@@ -142,7 +142,7 @@ def _token(secret: SecretStr) -> SecretStr:
             " openssl rand -hex 32"
         )
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
-        raise ValueError("use letters, digits and the signs - . _ ~ + /; this makes one: openssl rand -hex 32")
+        raise ValueError("use letters, digits and - . _ ~ + /; this makes one: openssl rand -hex 32")
     return secret
 
 

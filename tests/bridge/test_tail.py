@@ -414,3 +414,17 @@ def test_odd_characters_arrive_as_valid_json(make_campus: MakeCampus, moodle_db:
 
     [row] = queued(campus)
     assert json.loads(row.payload) == {"other": {"nul": "a\0b", "half": "\ufffd"}}
+
+
+def test_large_payloads_of_a_rule_are_mentioned_once(
+    make_campus: MakeCampus, caplog: pytest.LogCaptureFixture
+) -> None:
+    campus = make_campus({**VIEWED, "payload": '{"text": "' + "x" * 21_000 + '"}'})
+    read_all(campus)
+    insert_rows(str(campus.moodle.url.render_as_string(False)), [log_row(), log_row(), log_row()])
+
+    read_all(campus)
+
+    said = [one.getMessage() for one in caplog.records if "large_payload" in one.getMessage()]
+    assert said == ["tail.large_payload rule=views bytes=21012: every try sends all of it"]
+    assert len(queued(campus)) == 3

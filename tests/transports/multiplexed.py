@@ -50,10 +50,9 @@ class Http2Server:
             while True:
                 plain, _ = self._listener.accept()
                 number += 1
-                with self._tls.wrap_socket(plain, server_side=True) as self._wire:
-                    # Who speaks HTTP/1.1 here is hung up on.
-                    with contextlib.suppress(h2.exceptions.ProtocolError):
-                        self._serve(self._wire, number)
+                refused = contextlib.suppress(h2.exceptions.ProtocolError)  # who speaks HTTP/1.1 here
+                with self._tls.wrap_socket(plain, server_side=True) as self._wire, refused:
+                    self._serve(self._wire, number)
 
     def _serve(self, wire: socket.socket, number: int) -> None:
         state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))

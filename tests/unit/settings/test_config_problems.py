@@ -72,8 +72,7 @@ def test_all_problems_come_in_one_report_in_the_order_of_the_file(tmp_path: Path
         ("tail: {start: -5}", "tail.start: use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z"),
         ("tail: {start: 2026-13-45}", "tail.start: use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z"),
         (
-            "dispatch: {lease: 20}\nservices: {crm: {base_url: 'https://x'}}\n"
-            "rules: [{name: slow, event: '*', service: crm, timeout: 19}]",
+            "dispatch: {lease: 20}\nrules: [{name: slow, event: '*', service: judgeman, timeout: 19}]",
             ("dispatch.lease: 20 seconds are too short, it must be more than 20: the timeout of rule slow (19)"
              " and 1 to settle, or another process takes over what is still being sent"),
         ),
