@@ -7,7 +7,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -55,7 +57,8 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._wait = wait
         self._replica = f"{socket.gethostname()[:60]}-{os.getpid()}-direct"
-        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[Line]] = defaultdict(list)
         self._cache = AnswerCache(self._clock)
         self._circuits: dict[str, Circuit] = {}
         self._paused: frozenset[str] = frozenset()
@@ -102,9 +105,10 @@ class Gateway:
         return response
 
     def close(self) -> None:
-        """Close the calling thread's connections and the store."""
-        for line in self._lines().values():
-            line.close()
+        """Close all connections and the store. No call may be under way."""
+        for lines in self._idle.values():
+            for line in lines:
+                line.close()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -157,18 +161,20 @@ class Gateway:
         """Try until it is done, given up, or not to be tried; the answer of the last try counts."""
         tries = 0
         last: Attempt | None = None
-        while True:
-            refusal, probe = self._ask(service, delivery.service)
-            if refusal:
-                return Response.refused(refusal, tries, last)
-            last = self._line(delivery.service, service).call(delivery, keep_bytes=_LONGEST_ANSWER)
-            now = self._clock.now()
-            decision = retry.decide(last, retries=tries, policy=service.retry, now=now, probe=probe)
-            self._write_down(service, Settlement(Claimed(0, delivery, tries, "", probe), last, decision), now)
-            tries += 1
-            if decision.step is not Step.RETRY:
-                return Response.of(last, tries)
-            self._wait(retry.wait_s(last, retries=tries - 1, policy=service.retry))
+        with self._borrowed(delivery.service, service) as line:
+            while True:
+                refusal, probe = self._ask(service, delivery.service)
+                if refusal:
+                    return Response.refused(refusal, tries, last)
+                last = line.call(delivery, keep_bytes=_LONGEST_ANSWER)
+                now = self._clock.now()
+                decision = retry.decide(last, retries=tries, policy=service.retry, now=now, probe=probe)
+                noted = Settlement(Claimed(0, delivery, tries, "", probe), line.masked(last, delivery), decision)
+                self._write_down(service, noted, now)
+                tries += 1
+                if decision.step is not Step.RETRY:
+                    return Response.of(last, tries)
+                self._wait(retry.wait_s(last, retries=tries - 1, policy=service.retry))
 
     def _ask(self, service: Service, name: str) -> tuple[str | None, bool]:
         """Return why the service must not be called now, or None; and whether this call is its probe."""
@@ -192,28 +198,25 @@ class Gateway:
                 self._circuits, self._paused = circuits.load_all(conn), services.paused(conn)
             self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
 
-    def _write_down(self, service: Service, settlement: Settlement, now: datetime) -> None:
+    def _write_down(self, service: Service, noted: Settlement, now: datetime) -> None:
         """Log the attempt and what it says about the service; the caller gets its answer in any case."""
-        delivery, attempt = settlement.claimed.delivery, settlement.attempt
+        name, attempt = noted.claimed.delivery.service, noted.attempt
         assert attempt is not None
-        masked = self._line(delivery.service, service).masked(attempt, delivery)
-        noted = Settlement(settlement.claimed, masked, settlement.decision)
-        seen = health.Sighting(delivery.service, service.circuit_breaker, masked, settlement.claimed.probe)
+        seen = health.Sighting(name, service.circuit_breaker, attempt, noted.claimed.probe)
         try:
             with self._store.write() as conn:
                 log.record(conn, [noted], replica=self._replica)
                 self._circuits |= health.record(conn, [seen], self._circuits, now=now)
         except SQLAlchemyError as error:
-            _log.error("gateway.unlogged service=%s: %s", delivery.service, explain(error, self._store.shown))
+            _log.error("gateway.unlogged service=%s: %s", name, explain(error, self._store.shown))
 
-    def _line(self, name: str, service: Service) -> Line:
-        lines = self._lines()
-        if name not in lines:
-            lines[name] = Line(service, self._clock)
-        return lines[name]
-
-    def _lines(self) -> dict[str, Line]:
-        if not hasattr(self._own, "lines"):
-            self._own.lines = {}
-        found: dict[str, Line] = self._own.lines
-        return found
+    @contextmanager
+    def _borrowed(self, name: str, service: Service) -> Iterator[Line]:
+        """Lend a connection that nobody else uses meanwhile; threads come and go, connections stay."""
+        with self._lock:
+            line = self._idle[name].pop() if self._idle[name] else Line(service, self._clock)
+        try:
+            yield line
+        finally:
+            with self._lock:
+                self._idle[name].append(line)

@@ -164,7 +164,7 @@ def _understood(desk: Desk, name: str, call: Call, key: str | None) -> Asked:
     sent_as = key or uuid.uuid4().hex
     try:
         json.dumps(call.payload, ensure_ascii=False, allow_nan=False).encode()
-        delivery = desk.gateway._delivery(
+        delivery = desk.door.plan(
             name, call.endpoint, call.payload, method=call.method, headers=call.headers, key=sent_as
         )
     except (ValueError, RecursionError):
@@ -202,7 +202,7 @@ def _send(desk: Desk, asked: Asked) -> Response:
         if earlier is not None:
             return _json(200, earlier)
         try:
-            answer = desk.gateway.request(
+            answer = desk.door.request(
                 made.service,
                 asked.call.endpoint,
                 asked.call.payload,

@@ -1,4 +1,4 @@
-"""What the handlers work with: the hub as it is now, its gateway, and the process's pulse."""
+"""What the handlers work with: the hub as it is now, the door out, and the process's pulse."""
 
 import threading
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from datetime import datetime
 from starlette.requests import Request
 
 from sidecar.bridge.replay import Again
-from sidecar.gateway.gateway import Gateway
 from sidecar.hub import Hub
 from sidecar.settings import Settings
 from sidecar.store.engine import Database
+from sidecar.web.door import Door
 
 # Direct calls wait for services; none of the threads that answer everything else may wait with them.
 _MOST_CALLS = 128
@@ -32,7 +32,7 @@ class Desk:
         self.calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="call")
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._gateway = self._open_gateway()
+        self._door = self._open_door()
 
     @property
     def settings(self) -> Settings:
@@ -50,12 +50,12 @@ class Desk:
         return self._hub.clock.now()
 
     @property
-    def gateway(self) -> Gateway:
+    def door(self) -> Door:
         """The door to the services as they are configured now."""
         with self._lock:
             if self._made_for is not self._hub.settings:
-                self._gateway = self._open_gateway()
-            return self._gateway
+                self._door = self._open_door()
+            return self._door
 
     def wake(self) -> None:
         """Have what is due now sent now."""
@@ -74,9 +74,13 @@ class Desk:
         self._stopping.set()
         self.calls.shutdown(wait=False, cancel_futures=True)
 
-    def _open_gateway(self) -> Gateway:
+    def close(self) -> None:
+        """Hang up; what is still being sent fails."""
+        self._door.hang_up()
+
+    def _open_door(self) -> Door:
         self._made_for = self._hub.settings
-        return Gateway(self._made_for, self._hub.store, clock=self._hub.clock, wait=self._wait)
+        return Door(self._made_for, self._hub.store, clock=self._hub.clock, wait=self._wait)
 
     def _wait(self, seconds: float) -> None:
         if self._stopping.wait(seconds):

@@ -60,6 +60,7 @@ class Server:
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join()
+        self._desk.close()
 
     def _listen(self) -> socket.socket:
         host = self._settings.host

@@ -36,7 +36,8 @@ def processes(
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     config = tmp_path / "sidecar.yaml"
     crm = {"base_url": receiver.url, "rate_limit": "10/s"}
-    sections = {"site": "campus", "moodle": {"url": database.url}, "services": {"crm": crm}}
+    moodle, web = {"url": database.url}, {"enabled": False}  # two processes cannot listen on one port
+    sections = {"site": "campus", "moodle": moodle, "services": {"crm": crm}, "web": web}
     config.write_text(yaml.safe_dump(sections))
     command = [sys.executable, "-m", "sidecar", "run", "--config", str(config), "--role", "dispatch"]
     made = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
