@@ -18,6 +18,7 @@ from sidecar.model import EVENT_COLUMNS, CircuitState, DeadReason, DeliveryState
 from sidecar.moodle.lookups import COLUMNS
 from sidecar.settings import TRANSPORTS, NoAuth, Settings, parse_duration
 from sidecar.store.tables import metadata
+from sidecar.web.app import routes as routes_of_the_api
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -236,6 +237,28 @@ def test_every_line_of_the_log_is_explained() -> None:
 
     assert {"sidecar.started", "delivery.attempted", "tail.stopped"} <= events
     assert [name for name in sorted(events) if name not in page("operations.md")] == []
+
+
+def routes() -> set[str]:
+    """Return all routes of the HTTP API as `METHOD /path`."""
+    paths = routes_of_the_api().openapi()["paths"]
+    return {f"{method.upper()} {path}" for path in paths for method in paths[path]}
+
+
+def test_every_route_of_the_api_has_its_row() -> None:
+    assert set(table_rows(section(page("api.md"), "## Routes"))) == routes()
+
+
+def test_the_spanish_page_has_every_route() -> None:
+    assert undocumented(routes(), page("es/operacion.md")) == []
+
+
+def test_every_error_code_of_the_api_is_listed() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "sidecar" / "web").glob("*.py")]
+    codes = {code for text in sources for code in re.findall(r'Fault\(\s*\d{3},\s*"(\w+)"', text)}
+
+    assert {"unauthorized", "key_reused"} <= codes
+    assert undocumented(codes, section(page("api.md"), "## Errors")) == []
 
 
 def test_exit_codes_are_those_of_the_program() -> None:

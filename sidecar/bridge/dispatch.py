@@ -139,7 +139,8 @@ class Dispatcher:
     def _may_send(self, item: InHand) -> bool:
         """Ask just before sending: the world may have changed since the claim."""
         timeout_s = item.lane.timeout_s(item.claimed.delivery)
-        timely = self._clock.monotonic() + timeout_s < item.lease_ends
+        here = self._clock.monotonic()
+        timely = here + timeout_s < item.lease_ends and here <= item.not_after
         leaving = self._stopping.is_set() or item.lane.closing
         return timely and not leaving and (item.claimed.probe or self._open_to(item.lane.name))
 
@@ -233,7 +234,7 @@ class Dispatcher:
         with self._store.write() as conn:
             if probe and not circuits.take_probe(conn, lane.name, now=now, wait_s=wait_s):
                 return False
-            slots = _slots(conn, lane, now, limit)
+            slots = self._slots(conn, lane, limit)
             limit = limit if slots is None else slots.count
             claimed = queue.claim(
                 conn, lane.name, limit, token=token, now=now, lease_s=self._settings.lease, probe=probe
@@ -245,9 +246,24 @@ class Dispatcher:
         lane.resume_at = slots.again_after(len(claimed)) if slots else None
         until = now + timedelta(seconds=wait_s) if probe else None
         for number, item in enumerate(claimed):
-            moment = here + (slots.moment(number) - now).total_seconds() if slots else -inf
-            lane.put(InHand(item, lane, here + self._settings.lease, moment, until))
+            times = self._times(slots, number) if slots else (-inf, inf)
+            lane.put(InHand(item, lane, here + self._settings.lease, *times, until))
         return not probe and len(claimed) == limit
+
+    def _slots(self, conn: Connection, lane: Lane, most: int) -> Slots | None:
+        """Return the moments to send at, ours to take in this transaction; None without a rate limit."""
+        rate = lane.service.rate_limit
+        if rate is None:
+            return None
+        next_at = rates.lock(conn, lane.name)
+        # Not the time when this round began: we may have waited for the connection and for the lock.
+        return free_slots(next_at, rate, now=self._clock.now(), most=most)
+
+    def _times(self, slots: Slots, number: int) -> tuple[float, float]:
+        """Return a moment on the stopwatch, and until when it may be used."""
+        left_s = (slots.moment(number) - self._clock.now()).total_seconds()
+        moment = self._clock.monotonic() + left_s
+        return moment, moment + slots.late_s
 
     def _learn_health(self, conn: Connection) -> None:
         if self._clock.monotonic() >= self._health_until:
@@ -285,10 +301,3 @@ class Dispatcher:
 def _paced(lane: Lane, now: datetime) -> bool:
     """Whether the rate limit has nothing to give yet."""
     return lane.resume_at is not None and now < lane.resume_at
-
-
-def _slots(conn: Connection, lane: Lane, now: datetime, most: int) -> Slots | None:
-    """Return the moments that we may send at, ours to take in this transaction; None without a rate limit."""
-    if lane.service.rate_limit is None:
-        return None
-    return free_slots(rates.lock(conn, lane.name), lane.service.rate_limit, now=now, most=most)

@@ -22,14 +22,15 @@ _PIECE_S = 0.05
 class InHand:
     """A claimed delivery in this process; the lease's end moves when it is renewed.
 
-    `not_before` is the moment that its service's rate limit gives it, on the stopwatch as `lease_ends` is.
-    A probe is ours alone until `probe_until`.
+    Its service's rate limit gives it the time from `not_before` to `not_after`, on the stopwatch as
+    `lease_ends` is. A probe is ours alone until `probe_until`.
     """
 
     claimed: Claimed
     lane: "Lane"
     lease_ends: float
     not_before: float = -inf
+    not_after: float = inf
     probe_until: datetime | None = None
 
 
@@ -66,7 +67,6 @@ class Lane:
         self._hand_back = hand_back
         self._may_send = may_send
         self._closing = threading.Event()
-        self._turnstile = threading.Lock()
         self._inbox: SimpleQueue[InHand | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -126,10 +126,10 @@ class Lane:
     def _work(self) -> None:
         lines: dict[float, Line] = {}
         try:
-            while (item := self._next()) is not None:
-                attempt = (
-                    self._line(lines, item).send(item.claimed.delivery) if self._may_send(item) else None
-                )
+            while (item := self._inbox.get()) is not None:
+                line = self._line(lines, item)
+                self._await(item, line)
+                attempt = line.send(item.claimed.delivery) if self._may_send(item) else None
                 self._hand_back(Sent(item, attempt))
         finally:
             for line in lines.values():
@@ -143,13 +143,10 @@ class Lane:
             lines[timeout] = Line(service, self._clock)
         return lines[timeout]
 
-    def _next(self) -> InHand | None:
-        """Wait for work, and with a rate limit for its moment, one sender after the other."""
-        if self.service.rate_limit is None:
-            return self._inbox.get()
-        with self._turnstile:
-            item = self._inbox.get()
-            while item is not None and (left := item.not_before - self._clock.monotonic()) > 0:
-                if self._closing.wait(min(left, _PIECE_S)):
-                    break
-            return item
+    def _await(self, item: InHand, line: Line) -> None:
+        """Wait for the moment that the rate limit gives, the line made ready meanwhile: that takes time."""
+        if item.not_before > -inf:
+            line.prepare()
+        while (left := item.not_before - self._clock.monotonic()) > 0:
+            if self._closing.wait(min(left, _PIECE_S)):
+                break

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from sidecar.model import Delivery
-from sidecar.settings import RetrySettings, Rule, Service
+from sidecar.settings import RetrySettings, Rule, RuleRetry, Service
 
 
 class Terms:
@@ -16,11 +16,15 @@ class Terms:
     def __init__(self, services: Mapping[str, Service], rules: Iterable[Rule] = ()) -> None:
         self.services = {name: service for name, service in services.items() if service.enabled}
         self._rules = {(rule.service, rule.name): rule for rule in rules}
+        self._retries = {
+            key: rule.retry.over(services[rule.service].retry)
+            for key, rule in self._rules.items()
+            if rule.service in services and rule.retry != RuleRetry()
+        }
 
     def retry(self, delivery: Delivery, service: Service) -> RetrySettings:
         """Return the retry policy of a delivery to `service`."""
-        rule = self._rules.get((delivery.service, delivery.rule or ""))
-        return service.retry if rule is None else rule.retry.over(service.retry)
+        return self._retries.get((delivery.service, delivery.rule or ""), service.retry)
 
     def timeouts(self, service: str) -> dict[str, float]:
         """Return the seconds after which requests to a service are given up, of rules that say so."""

@@ -169,7 +169,9 @@ class Gateway:
                 last = line.call(delivery, keep_bytes=_LONGEST_ANSWER)
                 now = self._clock.now()
                 decision = retry.decide(last, retries=tries, policy=service.retry, now=now, probe=probe)
-                noted = Settlement(Claimed(0, delivery, tries, "", probe), line.masked(last, delivery), decision)
+                noted = Settlement(
+                    Claimed(0, delivery, tries, "", probe), line.masked(last, delivery), decision
+                )
                 self._write_down(service, noted, now)
                 tries += 1
                 if decision.step is not Step.RETRY:

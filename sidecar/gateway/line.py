@@ -4,6 +4,7 @@ import base64
 import html
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,11 @@ class Line:
         self._transport: Transport | None = None
         self._secrets = _secrets_of(service)
 
+    def prepare(self) -> None:
+        """Load and make what sending needs, so that the next request goes out at once. Raises nothing."""
+        with suppress(Exception):
+            self._open()
+
     def send(self, delivery: Delivery) -> Attempt:
         """Send once. An Attempt comes back whatever happens, with no secret of the service in it."""
         capture = self._service.capture
@@ -38,9 +44,7 @@ class Line:
     def call(self, delivery: Delivery, *, keep_bytes: int = 0) -> Attempt:
         """Send once and return the answer as it came, up to `keep_bytes` of a good one."""
         try:
-            if self._transport is None:
-                self._transport = open_transport(self._service, self._clock)
-            return self._transport.send(_request(delivery, keep_bytes))
+            return self._open().send(_request(delivery, keep_bytes))
         except Exception as error:  # noqa: BLE001 - a transport's bug must cost one attempt, not the sender thread
             self.close()
             return Attempt(Outcome.FAILED, self._clock.now(), 0, error=f"{type(error).__name__}: {error}")
@@ -62,6 +66,11 @@ class Line:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
+
+    def _open(self) -> Transport:
+        if self._transport is None:
+            self._transport = open_transport(self._service, self._clock)
+        return self._transport
 
     def _masked(self, text: str | None, most_bytes: int = _LONGEST_TEXT) -> str | None:
         """Take out secrets, also one that the text's end cuts, and characters that a database refuses."""

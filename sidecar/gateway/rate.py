@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 # How far ahead moments are given out. What waits for one is in a process's hands, so not far.
 AHEAD_S = 1.0
+# How late a moment may be used; later it would add to somebody else's.
+_LATE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,11 @@ class Slots:
     def moment(self, number: int) -> datetime:
         """Return the moment of the request with this number, from 0."""
         return self.first + timedelta(seconds=self.every_s * number)
+
+    @property
+    def late_s(self) -> float:
+        """Seconds after which a moment is void: else what a stall held up would go out all at once."""
+        return max(_LATE_S, self.every_s / 2)
 
     def again_after(self, taken: int) -> datetime:
         """Return when it is worth asking again after that many were taken: moments are given in batches."""

@@ -6,6 +6,8 @@ from random import Random
 from sidecar.model import Attempt, DeadReason, Decision, Outcome, Step
 from sidecar.settings import RetrySettings
 
+_UNSENT_WAIT = timedelta(seconds=10)
+
 
 def decide(
     attempt: Attempt,
@@ -19,7 +21,8 @@ def decide(
     """Return what to do after an attempt that was preceded by `retries` others.
 
     The failed probe of an ill service spends no attempt: it was sent to learn about the service. Its delivery
-    goes to the end of the line, so that one that always fails cannot keep the circuit open.
+    goes to the end of the line, so that one that always fails cannot keep the circuit open. What could not
+    be sent because of a proxy or a token server waits for these without spending attempts either.
     """
     match attempt.outcome:
         case Outcome.DELIVERED:
@@ -28,6 +31,8 @@ def decide(
             return Decision(Step.BURY, reason=DeadReason.REJECTED)
         case Outcome.INVALID:
             return Decision(Step.BURY, reason=DeadReason.INVALID)
+        case Outcome.UNSENT:
+            return Decision(Step.PARK, at=now + _UNSENT_WAIT)
     if probe and attempt.outcome is not Outcome.BUSY:
         return Decision(Step.PARK, at=now)
     if retries >= policy.most_retries:

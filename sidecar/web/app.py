@@ -19,10 +19,12 @@ _ABOUT = (
 
 def build(desk: Desk) -> ASGIApp:
     """Return the application for this desk."""
-    return Guard(make(desk), desk)
+    app = routes()
+    app.state.desk = desk
+    return Guard(app, desk)
 
 
-def make(desk: Desk) -> FastAPI:
+def routes() -> FastAPI:
     """Return the routes without the guard before them: nobody is let in without it."""
     app = FastAPI(
         title="Moodle Integration Hub",
@@ -33,7 +35,6 @@ def make(desk: Desk) -> FastAPI:
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
     )
-    app.state.desk = desk
     answer_in_words(app)
     api = APIRouter(prefix="/api/v1")
     for part in (call, services, deliveries, letters):

@@ -217,7 +217,7 @@ def _send(desk: Desk, asked: Asked) -> Response:
         status=answer.status,
         body=answer.body,
         error=answer.error,
-        latency_ms=answer.latency_ms,
+        latency_ms=round(answer.latency_ms, 1),
         attempts=answer.attempts,
         delivery_id=made.delivery_id,
         repeated=False,

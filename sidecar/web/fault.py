@@ -79,6 +79,7 @@ def answer_in_words(app: FastAPI) -> None:
     app.add_exception_handler(SQLAlchemyError, _database)
     app.add_exception_handler(RequestValidationError, _bad_input)
     app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(Exception, _broken)
 
 
 _MEANINGS = {
@@ -96,6 +97,10 @@ _MEANINGS = {
 def _fault(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Fault)
     return error.response()
+
+
+def _broken(_request: Request, _error: Exception) -> Response:
+    return broken().response()  # the guard writes the log: it gets the error after this answer
 
 
 def _hub_error(request: Request, error: Exception) -> Response:

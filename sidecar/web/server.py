@@ -68,7 +68,9 @@ class Server:
             family = socket.getaddrinfo(host, self._port, type=socket.SOCK_STREAM)[0][0]
             return socket.create_server((host, self._port), family=family, backlog=128)
         except OSError as error:
+            # Python adds the address to the system's words, which are here already.
+            reason = str(error.strerror or error).partition(" (while")[0]
             raise CannotListen(
-                f"web: {host} port {self._port} cannot be listened on: {error.strerror or error}."
+                f"web: {host} port {self._port} cannot be listened on: {reason}."
                 " Set web.port to a free one, or web.enabled to false."
             ) from None

@@ -8,7 +8,7 @@ import pytest
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
 from sidecar.store import rates
-from tests.bridge.dispatching import Post, idle, quiet_clock, until
+from tests.bridge.dispatching import Post, idle, until
 from tests.databases import Database
 from tests.receiver import Receiver, answer, hang
 
@@ -21,6 +21,13 @@ def post(database: Database, clock: FakeClock) -> Iterator[Post]:
         made = Post(database.url, clock, receiver)
         yield made
         made.close()
+
+
+def idle_now(dispatcher: Dispatcher) -> None:
+    """Make rounds until nothing is in hand whose moment has come."""
+    now = dispatcher._clock.monotonic()
+    dispatcher.run_once()
+    until(dispatcher, lambda: not [item for item in dispatcher._items() if item.not_before <= now])
 
 
 def pass_time(post: Post, replicas: list[Dispatcher], tenths: int) -> list[int]:
@@ -210,5 +217,27 @@ def test_probe_that_the_stop_hands_back_is_free_for_another_replica(post: Post) 
 
     assert (post.circuit().state, post.circuit().probe_at) == ("open", post.clock.now())
     assert post.receiver.requests == []
-    with quiet_clock(post.clock):
-        until(living, lambda: post.states() == {"delivered": 2})
+    post.clock.advance(1.9)
+    until(living, lambda: post.states() == {"delivered": 1, "pending": 1})
+    post.clock.advance(1)
+    until(living, lambda: post.states() == {"delivered": 2})
+
+
+@only_sqlite
+def test_moment_that_a_stall_missed_is_not_made_up_for(post: Post) -> None:
+    post.service("crm", rate_limit="10/s")
+    post.queue(11)
+    dispatcher = post.dispatcher()
+    until(dispatcher, lambda: post.states() == {"delivered": 1, "sending": 10})
+
+    post.clock.advance(0.7)
+    until(dispatcher, lambda: dispatcher.in_hand < 10)
+    for _ in range(20):
+        dispatcher.run_once()
+
+    assert len(post.receiver.requests) <= 1 + 4
+    assert sum(row.attempts for row in post.rows()) == len(post.receiver.requests)
+    for _ in range(20):
+        post.clock.advance(0.1)
+        idle_now(dispatcher)
+    assert post.states() == {"delivered": 11}

@@ -1,6 +1,7 @@
 """Seeing and operating what the sidecar does: lists by pages, one thing, and what changes it."""
 
 import pytest
+from pydantic import BaseModel
 
 from sidecar.model import DeliveryState
 from sidecar.store import shapes
@@ -186,7 +187,7 @@ def test_the_models_have_all_that_the_shapes_have(site: Site, seeds: Seeds) -> N
         [rule] = shapes.rules(rules.all_rows(conn), {})
 
     service = shapes.service(whole.lots[0], site.hub.settings.services["crm"])
-    pairs = [
+    pairs: list[tuple[type[BaseModel], shapes.View]] = [
         (models.Delivery, shapes.delivery(delivery, None)),
         (models.Sent, shapes.request(delivery)),
         (models.Letter, shapes.letter(letter, 1)),

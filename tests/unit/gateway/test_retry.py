@@ -184,3 +184,11 @@ def test_delivery_that_always_fails_is_buried_after_its_last_try(
         tries += 1
 
     assert tries == policy.max_retries
+
+
+def test_what_a_proxy_or_token_server_kept_from_being_sent_waits_and_spends_no_attempt() -> None:
+    unsent = attempt(Outcome.UNSENT)
+
+    decision = decide(unsent, retries=99, policy=RetrySettings(), now=NOW, probe=False)
+
+    assert decision == Decision(Step.PARK, at=NOW + timedelta(seconds=10))

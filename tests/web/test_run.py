@@ -1,0 +1,75 @@
+"""`mih run` listens: a call over HTTP is queued, sent and told, and the process ends in order."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.sidecar import Sidecar, eventually, write_config
+from tests.databases import Database
+from tests.process import free_port
+from tests.receiver import Receiver
+
+TOKEN = "a-token-of-some-length"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def sidecar(moodle_db: Database, receiver: Receiver, tmp_path: Path) -> Iterator[Sidecar]:
+    config = write_config(
+        tmp_path / "sidecar.yaml",
+        site="campus",
+        moodle={"url": moodle_db.url},
+        services={"crm": {"base_url": receiver.url}},
+        web={"port": free_port(), "tokens": [{"name": "plugin", "token": TOKEN, "role": "call"}]},
+    )
+    running = Sidecar(config)
+    yield running
+    running.close()
+
+
+def port_of(sidecar: Sidecar) -> int:
+    return int(sidecar.config.read_text().partition("port: ")[2].split()[0])
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+def test_a_queued_call_is_sent_and_its_fate_told(sidecar: Sidecar, receiver: Receiver) -> None:
+    sidecar.start()
+    eventually(lambda: "web.listening" in sidecar.said)
+    url = f"http://127.0.0.1:{port_of(sidecar)}"
+
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20) as client:
+        call = {"endpoint": "/users", "payload": {"id": 1}, "mode": "async"}
+        queued = client.post("/api/v1/services/crm/request", json=call)
+        fate = queued.headers["Location"]
+        eventually(lambda: client.get(fate).json()["state"] == "delivered")
+        eventually(lambda: client.get("/readyz").status_code == 200)
+
+    [request] = receiver.to("/users")
+    assert request.header("webhook-id") == queued.json()["delivery_id"]
+    assert sidecar.terminate() == 0
+    assert "web.request method=POST path=/api/v1/services/crm/request token=plugin status=202" in sidecar.said
+    assert TOKEN not in sidecar.said
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_port_that_is_taken_ends_the_process_with_what_to_change(sidecar: Sidecar) -> None:
+    with socket.create_server(("127.0.0.1", port_of(sidecar))):
+        code = sidecar.run()
+
+    assert code == 1
+    assert "cannot be listened on: Address already in use. Set web.port to a free one" in sidecar.said
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("options", [("--until-idle",)])
+def test_a_run_until_idle_listens_nowhere(sidecar: Sidecar, options: tuple[str, ...]) -> None:
+    assert sidecar.run(*options) == 0
+    assert "web.listening" not in sidecar.said
