@@ -6,6 +6,11 @@ from random import Random
 from sidecar.model import Attempt, DeadReason, Decision, Outcome, Step
 from sidecar.settings import RetrySettings
 
+_SETTLED = {
+    Outcome.DELIVERED: Decision(Step.DONE),
+    Outcome.REJECTED: Decision(Step.BURY, reason=DeadReason.REJECTED),
+    Outcome.INVALID: Decision(Step.BURY, reason=DeadReason.INVALID),
+}
 _UNSENT_WAIT = timedelta(seconds=10)
 
 
@@ -24,16 +29,11 @@ def decide(
     goes to the end of the line, so that one that always fails cannot keep the circuit open. What could not
     be sent because of a proxy or a token server waits for these without spending attempts either.
     """
-    match attempt.outcome:
-        case Outcome.DELIVERED:
-            return Decision(Step.DONE)
-        case Outcome.REJECTED:
-            return Decision(Step.BURY, reason=DeadReason.REJECTED)
-        case Outcome.INVALID:
-            return Decision(Step.BURY, reason=DeadReason.INVALID)
-        case Outcome.UNSENT:
-            return Decision(Step.PARK, at=now + _UNSENT_WAIT)
-    if probe and attempt.outcome is not Outcome.BUSY:
+    if attempt.outcome in _SETTLED:
+        return _SETTLED[attempt.outcome]
+    if attempt.outcome is Outcome.UNSENT:
+        return Decision(Step.PARK, at=now + _UNSENT_WAIT)
+    if probe and attempt.outcome is Outcome.FAILED:
         return Decision(Step.PARK, at=now)
     if retries >= policy.most_retries:
         return Decision(Step.BURY, reason=DeadReason.EXHAUSTED)
