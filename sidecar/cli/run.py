@@ -11,11 +11,11 @@ from types import FrameType
 import click
 
 from sidecar.cli.options import config_option
-from sidecar.errors import ConfigError, DatabaseUnavailable, HubError
+from sidecar.errors import ConfigError, DatabaseUnavailable
 from sidecar.hub import ROLES, Hub, Loaded, load, understand
 from sidecar.scheduler import Scheduler
 from sidecar.settings import Watcher, read
-from sidecar.web.server import Server
+from sidecar.web.server import CannotListen, Server
 
 _log = logging.getLogger("mih")
 
@@ -39,9 +39,7 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     _open(hub, stop, patient=not until_idle)
     scheduler = Scheduler(hub, reload=Reload(config, loaded, hub))
     _log.info("sidecar.started site=%s role=%s replica=%s", loaded.settings.site, role, hub.replica.name)
-    web = Server(hub, pulse=scheduler.ailment) if _listens(hub, until_idle=until_idle) else None
-    if web:
-        _listen(web, hub)
+    web = None if until_idle else _listening(hub, scheduler)
     scheduler.start()
     while not stop.wait(_IDLE_LOOK_S if until_idle else None):
         if scheduler.idle():
@@ -53,16 +51,17 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     _log.info("sidecar.stopped")
 
 
-def _listens(hub: Hub, *, until_idle: bool) -> bool:
-    return hub.settings.web.enabled and hub.role != "tail" and not until_idle
-
-
-def _listen(web: Server, hub: Hub) -> None:
+def _listening(hub: Hub, scheduler: Scheduler) -> Server | None:
+    """Return the API's server, listening. A port that is taken costs the API, never the deliveries."""
+    if not hub.settings.web.enabled or hub.role == "tail":
+        return None
+    web = Server(hub, pulse=scheduler.ailment)
     try:
         web.start()
-    except HubError:
-        hub.close()
-        raise
+    except CannotListen as error:
+        _log.warning("web.refused: %s The sidecar works without it.", error)
+        return None
+    return web
 
 
 def _log_in_utc(level: str) -> None:

@@ -44,17 +44,15 @@ def decide(
 def wait_s(attempt: Attempt, *, retries: int, policy: RetrySettings, chance: Random | None = None) -> float:
     """Return the seconds until the next try: of the backoff or schedule, or a longer Retry-After.
 
-    `chance` shortens the planned wait by up to the policy's jitter; never what the service itself asked for.
+    `chance` makes the planned wait longer by up to the policy's jitter; the caps hold all the same.
     """
-    planned = _planned_s(retries, policy)
-    if chance is not None:
-        planned *= 1 - policy.jitter * chance.random()
+    longer = 1 + policy.jitter * chance.random() if chance is not None else 1.0
     asked = min(attempt.retry_after_s or 0, policy.max_retry_after)
-    return max(planned, asked)
+    return max(_planned_s(retries, policy, longer), asked)
 
 
-def _planned_s(retries: int, policy: RetrySettings) -> float:
+def _planned_s(retries: int, policy: RetrySettings, longer: float) -> float:
     """Return the wait of the schedule, or backoff x 1, x 2, x 4 ..., capped."""
     if policy.schedule:
-        return policy.schedule[min(retries, len(policy.schedule) - 1)]
-    return min(policy.backoff * 2.0 ** min(retries, 60), policy.max_backoff)
+        return policy.schedule[min(retries, len(policy.schedule) - 1)] * longer
+    return min(policy.backoff * 2.0 ** min(retries, 60) * longer, policy.max_backoff)

@@ -331,7 +331,7 @@ class RetrySettings(Section):
     )
     jitter: Share = Field(
         default=0.2,
-        description="Each wait is shorter by up to this share, by chance, so that not all come back at once",
+        description="Each wait is longer by up to this share, by chance, so that not all come back at once",
     )
     backoff: Wait = Field(
         default=1, le=3600, description="Seconds before the first retry; it doubles with each"
@@ -362,7 +362,7 @@ class RuleRetry(Section):
     )
     schedule: Schedule | None = Field(default=None, description="The waits one by one, instead of a backoff")
     jitter: Annotated[Share | None, Limit] = Field(
-        default=None, description="Each wait is shorter by up to this share, by chance"
+        default=None, description="Each wait is longer by up to this share, by chance"
     )
     backoff: Annotated[Wait | None, Limit] = Field(
         default=None, le=3600, description="Seconds before the first retry; it doubles with each"
@@ -407,7 +407,7 @@ class CircuitBreakerSettings(Section):
     )
     cooldown: Seconds = Field(default=30, description="Seconds until one probe is sent")
     cooldown_factor: float = Field(
-        default=2, ge=1, le=100, description="The cooldown is multiplied by this with each failed probe"
+        default=1, ge=1, le=100, description="The cooldown is multiplied by this with each failed probe"
     )
     max_cooldown: Seconds = Field(default=900, description="Seconds that the cooldown grows to at most")
 

@@ -50,6 +50,7 @@ def test_no_planted_secret_is_kept_printed_or_logged(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
@@ -62,12 +63,13 @@ def test_no_planted_secret_is_kept_printed_or_logged(
         rules=[{"name": name, "event": "*", "service": name, "max_event_age": "none"} for name in SERVICES],
     )
     sidecar = Sidecar(config)
+    request.addfinalizer(sidecar.close)
     sidecar.run("--until-idle")
     insert_rows(moodle_db.url, [log_row(), log_row()])
     assert sidecar.run("--until-idle", "--log-level", "debug") == 0
 
-    sent = " ".join(value for request in gossip.requests for _, value in request.headers)
-    assert all(PLANTED[name] in sent for name in ("BEARER", "APIKEY", "HEADER"))
+    seen_headers = " ".join(value for sent in gossip.requests for _, value in sent.headers)
+    assert all(PLANTED[name] in seen_headers for name in ("BEARER", "APIKEY", "HEADER"))
     seen = {"log": sidecar.said, **dump(moodle_db.url)}
     seen |= {look: printed(look, config, capsys) for look in LOOKS}
     assert [

@@ -112,13 +112,13 @@ def test_jitter_tells_apart_what_failed_together() -> None:
 
     waits = [wait_s(failed, retries=0, policy=policy, chance=chance) for _ in range(1000)]
 
-    assert 8 < min(waits) < 8.1
-    assert 9.9 < max(waits) <= 10
+    assert 10 <= min(waits) < 10.1
+    assert 11.9 < max(waits) < 12
     assert len(set(waits)) == 1000
 
 
 @given(policies, st.integers(0, 10_000), st.floats(0, 1), st.integers())
-def test_jitter_shortens_by_its_share_at_most(
+def test_jitter_lengthens_by_its_share_at_most_and_never_over_the_cap(
     policy: RetrySettings, retries: int, jitter: float, seed: int
 ) -> None:
     policy = policy.model_copy(update={"jitter": jitter})
@@ -126,7 +126,7 @@ def test_jitter_shortens_by_its_share_at_most(
 
     wait = wait_s(attempt(Outcome.FAILED), retries=retries, policy=policy, chance=Random(seed))
 
-    assert planned * (1 - jitter) * (1 - 1e-9) <= wait <= planned
+    assert planned <= wait <= max(planned, min(planned * (1 + jitter) * (1 + 1e-9), policy.max_backoff))
 
 
 @given(policies, st.integers(0, 100), st.floats(min_value=0, allow_nan=False), st.integers())
