@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := 3.11
+WORKERS ?= 2
 
 # The newest Python that really runs (a version manager's shim may not) and can make an environment.
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -25,7 +26,7 @@ demo: $(VENV)/.run ## Watch a small campus deliver its events; ARGS="--for 20" e
 	@$(BIN)/mih demo $(ARGS)
 
 test: $(VENV)/.dev servers lint ## Bring the servers, check the code, run all tests; ARGS="tests/unit" for some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the floors of the house
 	$(BIN)/ruff check .

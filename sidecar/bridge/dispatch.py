@@ -12,7 +12,7 @@ from random import Random
 from sqlalchemy import Connection
 
 from sidecar.bridge.lanes import InHand, Lane, Sent
-from sidecar.bridge.settle import judge, pause_gone, sightings, tell, tell_paused
+from sidecar.bridge.settle import judge, pause_gone, sightings, tell, tell_paused, without_texts
 from sidecar.bridge.terms import Terms
 from sidecar.clock import Clock
 from sidecar.gateway import circuit as breaker
@@ -22,6 +22,7 @@ from sidecar.model import Circuit, Settlement
 from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
 from sidecar.store import circuits, queue, rates, services
 from sidecar.store.engine import Database
+from sidecar.store.faults import UNSTORABLE
 
 _log = logging.getLogger("mih.dispatch")
 
@@ -171,8 +172,25 @@ class Dispatcher:
         return batch
 
     def _settle(self) -> None:
+        """Settle all that was handed back; what the store cannot hold must not keep the rest from it."""
+        try:
+            self._settle_first(len(self._unsettled))
+        except UNSTORABLE as error:
+            reason = f"{type(error).__name__}: {error}"[:300]
+            _log.warning("dispatch.isolating deliveries=%d reason=%r", len(self._unsettled), reason)
+            while self._unsettled:
+                self._settle_alone()
+
+    def _settle_alone(self) -> None:
+        try:
+            self._settle_first(1)
+        except UNSTORABLE:
+            self._unsettled[0] = without_texts(self._unsettled[0])
+            self._settle_first(1)
+
+    def _settle_first(self, number: int) -> None:
         """Transaction T3: request log, circuits, queue and dead letters together."""
-        batch = self._unsettled
+        batch = self._unsettled[:number]
         if not batch:
             return
         with self._store.write() as conn:
@@ -183,7 +201,7 @@ class Dispatcher:
             gone = pause_gone(conn, batch, now=now)
         self._paused |= gone
         tell_paused(gone)
-        self._unsettled = []
+        del self._unsettled[:number]
         self._circuits.update(seen)
         for sent in batch:
             sent.item.lane.done(sent.item)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 
@@ -49,6 +50,14 @@ def tell_paused(names: frozenset[str]) -> None:
     """Write the notice: only a person can move their deliveries on."""
     for name in sorted(names):
         _log.warning("service.paused service=%s: it answered 410 Gone; mih services resume %s", name, name)
+
+
+def without_texts(sent: Sent) -> Sent:
+    """Return it without what the service said, for a store that cannot hold that."""
+    if sent.attempt is None:
+        return sent
+    attempt = replace(sent.attempt, error="its text cannot be stored", response=None, request=None)
+    return replace(sent, attempt=attempt)
 
 
 def sightings(batch: Sequence[Sent], *, now: datetime) -> list[Sighting]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from sidecar.bridge.harvest import Harvest, Harvester
 from sidecar.bridge.sight import Ahead, Behind, look_ahead, look_behind
@@ -20,6 +20,7 @@ from sidecar.moodle.names import NameFilter
 from sidecar.settings import TailSettings
 from sidecar.store import counts, cursors, gaps, queue
 from sidecar.store.engine import Database
+from sidecar.store.faults import UNSTORABLE
 
 _log = logging.getLogger("mih.tail")
 
@@ -144,7 +145,7 @@ class Tail:
         if ahead.position != cursor.position or behind.filled or behind.given_up or cursor.problem:
             try:
                 self._commit(cursor, after, ahead, behind, harvest)
-            except (DataError, IntegrityError, UnicodeError) as error:
+            except UNSTORABLE as error:
                 if limit > 1:
                     return self._go_row_by_row(cursor, error)
                 self._commit(cursor, after, ahead, behind, _unstorable(harvest, error))

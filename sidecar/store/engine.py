@@ -72,6 +72,7 @@ def _sqlite(url: URL, pool_size: int) -> Engine:
         Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=-1,
         connect_args={"timeout": 30, "check_same_thread": False, "isolation_level": None},
@@ -94,6 +95,7 @@ def _begin_sqlite(conn: Connection) -> None:
 def _mysql(url: URL, pool_size: int) -> Engine:
     return create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=-1,
         pool_pre_ping=True,
@@ -105,6 +107,7 @@ def _mysql(url: URL, pool_size: int) -> Engine:
 def _postgresql(url: URL, pool_size: int) -> Engine:
     return create_engine(
         url,
+        hide_parameters=True,  # in errors: they are people's data
         pool_size=pool_size,
         max_overflow=-1,
         pool_pre_ping=True,

@@ -4,7 +4,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sidecar.errors import DatabaseUnavailable
@@ -51,6 +58,9 @@ _SQLITE: dict[str, str] = {
     "disk I/O error": "its disk reports an error",
 }
 
+
+# What a database says of values that it cannot hold, whoever asks and however often.
+UNSTORABLE = (DataError, IntegrityError, UnicodeError)
 
 _AWAY = (
     "cannot be reached",

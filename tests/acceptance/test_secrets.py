@@ -1,6 +1,7 @@
 """Planted secrets: nothing that the sidecar writes, prints or keeps may hold one of them."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ LOOKS = (
 
 
 @pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PLANTED.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
 def gossip() -> Iterator[Receiver]:
     """A receiver that repeats every header it gets in its answers, which are refusals."""
     with Receiver() as running:
@@ -49,11 +56,8 @@ def test_no_planted_secret_is_kept_printed_or_logged(
     gossip: Receiver,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    planted: None,
 ) -> None:
-    for name, value in PLANTED.items():
-        monkeypatch.setenv(name, value)
     config = write_config(
         tmp_path / "sidecar.yaml",
         site="campus",
@@ -63,10 +67,10 @@ def test_no_planted_secret_is_kept_printed_or_logged(
         rules=[{"name": name, "event": "*", "service": name, "max_event_age": "none"} for name in SERVICES],
     )
     sidecar = Sidecar(config)
-    request.addfinalizer(sidecar.close)
-    sidecar.run("--until-idle")
-    insert_rows(moodle_db.url, [log_row(), log_row()])
-    assert sidecar.run("--until-idle", "--log-level", "debug") == 0
+    with closing(sidecar):
+        sidecar.run("--until-idle")
+        insert_rows(moodle_db.url, [log_row(), log_row()])
+        assert sidecar.run("--until-idle", "--log-level", "debug") == 0
 
     seen_headers = " ".join(value for sent in gossip.requests for _, value in sent.headers)
     assert all(PLANTED[name] in seen_headers for name in ("BEARER", "APIKEY", "HEADER"))

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
 from sidecar.store import queue
+from sidecar.store.tables import dlq
 from sidecar.store.tables import queue as queue_table
 from tests.bridge.dispatching import Post, idle, quiet_clock, until
 from tests.databases import Database
@@ -212,3 +213,26 @@ def test_what_waits_for_a_service_that_left_is_handed_back_unsent(post: Post) ->
     assert len(post.receiver.requests) == 8
     assert post.states() == {"delivered": 8, "pending": 9}
     assert [row.attempts for row in post.rows()] == [1] * 8 + [0] * 9
+
+
+@only_sqlite
+def test_answer_that_the_store_cannot_hold_keeps_no_other_delivery_from_being_settled(post: Post) -> None:
+    post.service("crm")
+    post.receiver.on("/crm", answer(200), answer(400, b"unspeakable"), answer(200))
+    post.queue(3)
+    with post.store.write() as conn:
+        conn.execute(
+            text(
+                "CREATE TRIGGER guard BEFORE INSERT ON mih_log WHEN NEW.response LIKE '%unspeakable%' "
+                "BEGIN SELECT RAISE(ABORT, 'cannot hold this'); END"
+            )
+        )
+    dispatcher = post.dispatcher()
+
+    until(dispatcher, lambda: len(post.receiver.requests) == 3 and dispatcher.in_hand == 0)
+
+    with post.store.read() as conn:
+        states = sorted(conn.execute(select(queue_table.c.state)).scalars())
+        [letter] = conn.execute(select(dlq.c.error)).scalars()
+    assert states == ["dead", "delivered", "delivered"]
+    assert letter == "its text cannot be stored"
