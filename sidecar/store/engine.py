@@ -26,7 +26,11 @@ class Database:
         if self.url.get_backend_name() == "mariadb":
             self.url = self.url.set(drivername="mysql+pymysql")
         self.dialect = self.url.get_backend_name()
-        self._engine = _ENGINES[self.dialect](self.url, pool_size)
+        self._writer = _ENGINES[self.dialect](self.url, pool_size, "READ COMMITTED")
+        # A second engine rather than an option of each read: the option costs two queries every time.
+        self._reader = self._writer
+        if self.dialect != "sqlite":
+            self._reader = _ENGINES[self.dialect](self.url, pool_size, "AUTOCOMMIT")
 
     @property
     def shown(self) -> str:
@@ -36,14 +40,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection for SELECTs, each statement for itself."""
-        options = {} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-        with self._engine.connect() as conn:
-            yield conn.execution_options(**options)
+        with self._reader.connect() as conn:
+            yield conn
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield a connection in one transaction: committed at the end, rolled back on any exception."""
-        with self._engine.connect() as conn:
+        with self._writer.connect() as conn:
             conn.execution_options(**{_WRITES: True})
             with conn.begin():
                 yield conn
@@ -57,7 +60,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._writer.dispose()
+        self._reader.dispose()
 
 
 _NOW = {
@@ -67,7 +71,7 @@ _NOW = {
 }
 
 
-def _sqlite(url: URL, pool_size: int) -> Engine:
+def _sqlite(url: URL, pool_size: int, _isolation: str) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
@@ -92,26 +96,28 @@ def _begin_sqlite(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _mysql(url: URL, pool_size: int) -> Engine:
+def _mysql(url: URL, pool_size: int, isolation: str) -> Engine:
     return create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
         hide_parameters=True,
         pool_size=pool_size,
         max_overflow=-1,
         pool_pre_ping=True,
-        isolation_level="READ COMMITTED",
+        isolation_level=isolation,
+        skip_autocommit_rollback=True,
         connect_args={"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60},
     )
 
 
-def _postgresql(url: URL, pool_size: int) -> Engine:
+def _postgresql(url: URL, pool_size: int, isolation: str) -> Engine:
     return create_engine(
         url,
         hide_parameters=True,  # in errors: they are people's data
         pool_size=pool_size,
         max_overflow=-1,
         pool_pre_ping=True,
-        isolation_level="READ COMMITTED",
+        isolation_level=isolation,
+        skip_autocommit_rollback=True,
         connect_args={"connect_timeout": 5},
     )
 

@@ -15,7 +15,7 @@ from tests.rows import insert_rows, log_row
 def limit_pages(campus: Campus, pages: int) -> None:
     """Let the database file have this many pages at most: SQLite then reports what a full disk is."""
     campus.store.close()
-    engine = campus.store._engine
+    engine = campus.store._writer
     event.listen(engine, "connect", lambda conn, _: conn.execute(f"PRAGMA max_page_count = {pages}"))
 
 

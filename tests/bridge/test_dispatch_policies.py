@@ -167,7 +167,7 @@ def test_rule_s_own_timeout_gives_up_earlier(post: Post) -> None:
 
 @only_sqlite
 def test_each_failed_probe_doubles_the_cooldown_until_the_service_is_well(post: Post) -> None:
-    breaker = {"failure_threshold": 1, "cooldown": 30, "max_cooldown": 100}
+    breaker = {"failure_threshold": 1, "cooldown": 30, "cooldown_factor": 2, "max_cooldown": 100}
     post.service("crm", max_concurrency=1, circuit_breaker=breaker)
     post.receiver.on("/crm", answer(503))
     post.queue(2)

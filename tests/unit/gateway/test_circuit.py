@@ -12,7 +12,7 @@ from sidecar.model import Attempt, Circuit, CircuitState, Outcome
 from sidecar.settings import CircuitBreakerSettings
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-POLICY = CircuitBreakerSettings(failure_threshold=3, cooldown=30)
+POLICY = CircuitBreakerSettings(failure_threshold=3, cooldown=30, cooldown_factor=2)
 ALIVE = [Outcome.DELIVERED, Outcome.BUSY, Outcome.REJECTED]
 
 
@@ -75,8 +75,8 @@ def test_cooldown_doubles_up_to_its_maximum() -> None:
     assert waits == [30, 60, 120, 240, 480, 900, 900, 900]
 
 
-def test_cooldown_can_stay() -> None:
-    policy = CircuitBreakerSettings(cooldown=30, cooldown_factor=1)
+def test_cooldown_stays_by_default() -> None:
+    policy = CircuitBreakerSettings(cooldown=30)
 
     assert [cooldown_s(failed, policy) for failed in (0, 1, 1000)] == [30, 30, 30]
 
