@@ -1,6 +1,17 @@
 """The configuration: a YAML file and the environment become frozen, validated Settings."""
 
 from sidecar.settings.checks import event_problem
+from sidecar.settings.credentials import (
+    ApiKeyAuth,
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    NoAuth,
+    OAuth2Auth,
+    SigningSettings,
+    TlsSettings,
+    WsseAuth,
+)
 from sidecar.settings.document import json_schema
 from sidecar.settings.files import Watcher
 from sidecar.settings.gallery import ReadyTemplate, gallery
@@ -8,36 +19,27 @@ from sidecar.settings.init import starter
 from sidecar.settings.load import load, parse, report
 from sidecar.settings.networks import NetworkRules
 from sidecar.settings.newrule import rule_name, rule_text
-from sidecar.settings.reading import read
-from sidecar.settings.schema import (
-    TRANSPORTS,
-    ApiKeyAuth,
-    Auth,
-    BasicAuth,
-    BearerAuth,
+from sidecar.settings.policies import (
     CaptureSettings,
     CircuitBreakerSettings,
+    RetrySettings,
+    RuleRetry,
+)
+from sidecar.settings.reading import read
+from sidecar.settings.rule import Rule
+from sidecar.settings.schema import (
     DispatchSettings,
     MoodleSettings,
     NetworkSettings,
-    NoAuth,
-    OAuth2Auth,
     RetentionSettings,
-    RetrySettings,
-    Rule,
-    RuleRetry,
-    Service,
     Settings,
-    SigningSettings,
-    SoapSettings,
     StoreSettings,
     TailSettings,
-    TlsSettings,
     TokenSettings,
     WebRole,
     WebSettings,
-    WsseAuth,
 )
+from sidecar.settings.service import TRANSPORTS, Service, SoapSettings
 from sidecar.settings.source import Problem, Source
 from sidecar.settings.values import FRAMING_HEADERS, parse_duration, status_set
 

@@ -7,7 +7,8 @@ from typing import Any
 from sidecar.model import EVENT_COLUMNS
 from sidecar.settings.addresses import base_url_problem, database_url_problem
 from sidecar.settings.outside import outside_problems
-from sidecar.settings.schema import NUMERIC_COLUMNS, TRANSPORTS, is_whole
+from sidecar.settings.rule import NUMERIC_COLUMNS, is_whole
+from sidecar.settings.service import TRANSPORTS
 from sidecar.settings.source import Problem, Source, child
 from sidecar.settings.values import parse_duration
 from sidecar.settings.wording import did_you_mean, kind, listing

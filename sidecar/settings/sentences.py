@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sidecar.settings.schema import Section, Settings
+from sidecar.settings.schema import Settings
+from sidecar.settings.section import Section
 from sidecar.settings.source import Problem, child
 from sidecar.settings.values import PATTERN_WORDS
 from sidecar.settings.wording import did_you_mean, kind, listing, not_text, suggest

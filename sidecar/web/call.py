@@ -19,7 +19,7 @@ from sqlalchemy import Row
 from sidecar.gateway.response import Response as Answer
 from sidecar.model import Delivery, DeliveryState, Outcome
 from sidecar.settings import Service
-from sidecar.settings.schema import Method
+from sidecar.settings.rule import Method
 from sidecar.settings.values import HeaderNames
 from sidecar.store import circuits, deliveries, log, queue
 from sidecar.store.find import known

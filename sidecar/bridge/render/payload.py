@@ -10,7 +10,8 @@ from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.soundness import JSON_PROOF, XML_PROOF, Proof
 from sidecar.bridge.render.template import Compiler
 from sidecar.model import EVENT_COLUMNS
-from sidecar.settings.schema import FormatName, Rule
+from sidecar.settings.rule import Rule
+from sidecar.settings.service import FormatName
 
 # The payload of a rule that names none. Receivers rely on it: names may be added, never changed.
 WHOLE_EVENT: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.template import BrokenRule, Compiler
 from sidecar.errors import TemplateError
 from sidecar.moodle.lookups import COLUMNS
-from sidecar.settings.schema import Rule
+from sidecar.settings.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)

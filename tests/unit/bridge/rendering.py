@@ -10,7 +10,7 @@ from sidecar.bridge.render import BrokenRule, Template, compile_rule, scope
 from sidecar.errors import TemplateError
 from sidecar.model import Event
 from sidecar.moodle.lookups import Record, missing
-from sidecar.settings.schema import Rule
+from sidecar.settings.rule import Rule
 
 NASTY = 'Zoë "Z" O\\Brien {{ userid }} <b>\u65e5\u672c</b> \U0001f600'
 

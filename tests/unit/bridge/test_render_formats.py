@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sidecar.bridge.render import BrokenRule, Encoding, PayloadTooLarge, Rendered, compile_rule
 from sidecar.errors import TemplateError
 from sidecar.settings import Rule
-from sidecar.settings.schema import FormatName
+from sidecar.settings.service import FormatName
 from tests.unit.bridge.rendering import make_scope
 
 _ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.text("]>[<&\"'-!?CDATA\r\n\t\0;#")

@@ -11,7 +11,8 @@ import yaml
 
 from sidecar.errors import ConfigError
 from sidecar.settings import json_schema, load, starter
-from sidecar.settings.schema import Section, Settings
+from sidecar.settings.schema import Settings
+from sidecar.settings.section import Section
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 EXAMPLE = CONFIG / "sidecar.example.yaml"

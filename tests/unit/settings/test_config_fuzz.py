@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from sidecar.errors import ConfigError
 from sidecar.model import EVENT_COLUMNS
 from sidecar.settings import load
-from sidecar.settings.schema import NUMERIC_COLUMNS, Rule, Service, Settings, TailSettings
+from sidecar.settings.rule import NUMERIC_COLUMNS, Rule
+from sidecar.settings.schema import Settings, TailSettings
+from sidecar.settings.service import Service
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
     ["*", "\\core\\event\\x", "${A}", "${B:-5}", "5s", "none", "file:x", "a.j2", "https://x", "sqlite:///x"]
