@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sqlalchemy import NullPool, create_engine, func, select
+from sqlalchemy import NullPool, create_engine, func, make_url, select
 
 from tests.acceptance.conftest import EVERYTHING, MakeSidecar
 from tests.acceptance.sidecar import Sidecar, eventually, write_config
@@ -233,3 +233,15 @@ def test_a_database_that_goes_away_is_waited_for_and_nothing_is_lost(
     eventually(lambda: len(receiver.accepted) == before + 1500)
     assert sidecar.terminate() == 0
     assert "Traceback" not in sidecar.said
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_read_only_store_ends_with_4_and_says_what_to_do(
+    make_sidecar: MakeSidecar, moodle_db: Database
+) -> None:
+    read_only = make_url(moodle_db.url).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    sidecar = make_sidecar(store={"url": read_only.render_as_string(hide_password=False)})
+
+    assert sidecar.run() == 4
+
+    assert "is read-only: give store.url a database that can be written to" in sidecar.said
