@@ -36,9 +36,16 @@ def _check_json(text: str) -> None:
     try:
         json.loads(text, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
-        raise Flaw(error.msg, error.pos) from error
+        raise Flaw(error.msg, _place(text, error)) from error
     except (ValueError, RecursionError) as error:
         raise Flaw(str(error)) from error
+
+
+def _place(text: str, error: json.JSONDecodeError) -> int:
+    """Return where the error stands; Python 3.13 names the comma where older ones name what follows it."""
+    if not error.msg.startswith("Illegal trailing comma"):
+        return error.pos
+    return len(text) - len(text[error.pos + 1 :].lstrip())
 
 
 def _check_xml(text: str) -> None:
