@@ -36,16 +36,19 @@ def _check_json(text: str) -> None:
     try:
         json.loads(text, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
-        raise Flaw(error.msg, _place(text, error)) from error
+        raise _flaw_of(text, error) from error
     except (ValueError, RecursionError) as error:
         raise Flaw(str(error)) from error
 
 
-def _place(text: str, error: json.JSONDecodeError) -> int:
-    """Return where the error stands; Python 3.13 names the comma where older ones name what follows it."""
-    if not error.msg.startswith("Illegal trailing comma"):
-        return error.pos
-    return len(text) - len(text[error.pos + 1 :].lstrip())
+def _flaw_of(text: str, error: json.JSONDecodeError) -> Flaw:
+    """Say what is wrong; a trailing comma in our own words, since each Python says and places it otherwise."""
+    after_comma = error.pos + 1 if text[error.pos : error.pos + 1] == "," else error.pos
+    position = len(text) - len(text[after_comma:].lstrip())
+    closing = text[position : position + 1]
+    if closing in ("]", "}") and text[:position].rstrip().endswith(","):
+        return Flaw(f"Trailing comma before {closing}", position)
+    return Flaw(error.msg, error.pos)
 
 
 def _check_xml(text: str) -> None:

@@ -225,7 +225,7 @@ def test_request_without_body_has_none_unless_a_payload_is_given(method: str) ->
 def test_result_that_is_no_json_is_an_error_with_both_places() -> None:
     assert failure('{"a": [{% for x in other.tags %}\n{{ x }},{% endfor %}]}') == (
         "payload, line 2, column 1, {{ x }}: the result is no valid JSON: "
-        'Expecting value at line 3, column 5 of the result, near {"a": [ "a", "b",⟶]}'
+        'Trailing comma before ] at line 3, column 5 of the result, near {"a": [ "a", "b",⟶]}'
     )
 
 
