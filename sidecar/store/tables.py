@@ -182,3 +182,74 @@ replicas = Table(
     Column("tail_at", UtcDateTime),
     Column("dispatch_at", UtcDateTime),
 )
+
+definitions = Table(
+    "mih_definitions",
+    metadata,
+    Column("kind", Word, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("definition", LongText, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("updated_by", Name, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+secrets = Table(
+    "mih_secrets",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("sealed", LongText, nullable=False),
+    Column("key_id", Word, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+audit = Table(
+    "mih_audit",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("done_at", UtcDateTime, nullable=False),
+    Column("who", Name, nullable=False),
+    Column("via", Word, nullable=False),
+    Column("action", Name, nullable=False),
+    Column("object", String(200), nullable=False),
+    Column("detail", Text),
+    Index("mih_audit_done", "done_at"),
+)
+
+users = Table(
+    "mih_users",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", Word, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+sessions = Table(
+    "mih_sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_name", Name, nullable=False),
+    Column("role", Word, nullable=False),
+    Column("via", Word, nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("mih_sessions_expires", "expires_at"),
+)
+
+stats = Table(
+    "mih_stats",
+    metadata,
+    Column("span", Word, primary_key=True),
+    Column("service", Name, primary_key=True),
+    Column("begins_at", UtcDateTime, primary_key=True),
+    Column("delivered", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("dead", Integer, nullable=False),
+    Column("latency_ms", Float, nullable=False),
+    Column("latencies", Text, nullable=False),
+    Index("mih_stats_begins", "span", "begins_at"),
+)

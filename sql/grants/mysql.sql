@@ -21,16 +21,22 @@ CREATE USER 'mih_report'@'@HOST@' IDENTIFIED BY '@REPORT_PASSWORD@';
 
 -- Table by table, for MySQL has no pattern for tables: a right that includes CREATE may be given on a table
 -- that is not there yet, any other may not. A version with new tables brings new lines here.
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_audit` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_circuits` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_counts` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_cursors` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_definitions` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_dlq` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_gaps` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_log` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_queue` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_replicas` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_rules` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_secrets` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_services` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_sessions` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_stats` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_users` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_version` TO 'mih_migrate'@'@HOST@';
 -- For the views of sql/views, which mih_migrate makes.
 GRANT SELECT, CREATE, CREATE VIEW, SHOW VIEW, DROP ON `@STORE_DB@`.`mih_v_dead_letters` TO 'mih_migrate'@'@HOST@';
@@ -65,21 +71,30 @@ GRANT SELECT (
 
 -- PART 2: after `mih migrate`, when the tables are there (and the views, for mih_report)
 
+GRANT SELECT, INSERT, DELETE ON `@STORE_DB@`.`mih_audit` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_circuits` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_counts` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_cursors` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_definitions` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_dlq` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_gaps` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_log` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_queue` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_replicas` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_rules` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_secrets` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_services` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_sessions` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_stats` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_users` TO 'mih_app'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_version` TO 'mih_app'@'@HOST@';
 
+-- Not given to mih_report: sealed secrets, and what signs people in.
+GRANT SELECT ON `@STORE_DB@`.`mih_audit` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_circuits` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_counts` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_cursors` TO 'mih_report'@'@HOST@';
+GRANT SELECT ON `@STORE_DB@`.`mih_definitions` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_dlq` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_gaps` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_log` TO 'mih_report'@'@HOST@';
@@ -87,6 +102,7 @@ GRANT SELECT ON `@STORE_DB@`.`mih_queue` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_replicas` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_rules` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_services` TO 'mih_report'@'@HOST@';
+GRANT SELECT ON `@STORE_DB@`.`mih_stats` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_version` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_v_dead_letters` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_v_failures` TO 'mih_report'@'@HOST@';

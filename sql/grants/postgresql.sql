@@ -67,3 +67,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE mih_migrate IN SCHEMA "@SCHEMA@"
   GRANT USAGE ON SEQUENCES TO mih_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE mih_migrate IN SCHEMA "@SCHEMA@"
   GRANT SELECT ON TABLES TO mih_report;
+
+-- PART 4: in the sidecar's database, after `mih migrate`
+
+-- Sealed secrets and what signs people in are nothing to report on; the record of who changed what can be
+-- added to and pruned, not rewritten.
+REVOKE SELECT ON "@SCHEMA@"."mih_secrets", "@SCHEMA@"."mih_sessions", "@SCHEMA@"."mih_users" FROM mih_report;
+REVOKE UPDATE ON "@SCHEMA@"."mih_audit" FROM mih_app;

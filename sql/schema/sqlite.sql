@@ -196,3 +196,75 @@ ALTER TABLE mih_log ADD COLUMN request TEXT;
 
 UPDATE mih_version SET version_num='0002' WHERE mih_version.version_num = '0001';
 
+-- Running upgrade 0002 -> 0003
+
+CREATE TABLE mih_definitions (
+    kind VARCHAR(20) NOT NULL, 
+    name VARCHAR(100) NOT NULL, 
+    definition TEXT NOT NULL, 
+    revision INTEGER NOT NULL, 
+    updated_by VARCHAR(100) NOT NULL, 
+    updated_at DATETIME NOT NULL, 
+    PRIMARY KEY (kind, name)
+);
+
+CREATE TABLE mih_secrets (
+    name VARCHAR(200) NOT NULL, 
+    sealed TEXT NOT NULL, 
+    key_id VARCHAR(20) NOT NULL, 
+    updated_at DATETIME NOT NULL, 
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE mih_audit (
+    id INTEGER NOT NULL, 
+    done_at DATETIME NOT NULL, 
+    who VARCHAR(100) NOT NULL, 
+    via VARCHAR(20) NOT NULL, 
+    action VARCHAR(100) NOT NULL, 
+    object VARCHAR(200) NOT NULL, 
+    detail TEXT, 
+    PRIMARY KEY (id)
+);
+
+CREATE TABLE mih_users (
+    name VARCHAR(100) NOT NULL, 
+    password_hash VARCHAR(255) NOT NULL, 
+    role VARCHAR(20) NOT NULL, 
+    created_at DATETIME NOT NULL, 
+    updated_at DATETIME NOT NULL, 
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE mih_sessions (
+    token_hash VARCHAR(64) NOT NULL, 
+    user_name VARCHAR(100) NOT NULL, 
+    role VARCHAR(20) NOT NULL, 
+    via VARCHAR(20) NOT NULL, 
+    csrf VARCHAR(64) NOT NULL, 
+    created_at DATETIME NOT NULL, 
+    seen_at DATETIME NOT NULL, 
+    expires_at DATETIME NOT NULL, 
+    PRIMARY KEY (token_hash)
+);
+
+CREATE TABLE mih_stats (
+    span VARCHAR(20) NOT NULL, 
+    service VARCHAR(100) NOT NULL, 
+    begins_at DATETIME NOT NULL, 
+    delivered INTEGER NOT NULL, 
+    failed INTEGER NOT NULL, 
+    dead INTEGER NOT NULL, 
+    latency_ms FLOAT NOT NULL, 
+    latencies TEXT NOT NULL, 
+    PRIMARY KEY (span, service, begins_at)
+);
+
+CREATE INDEX mih_audit_done ON mih_audit (done_at);
+
+CREATE INDEX mih_sessions_expires ON mih_sessions (expires_at);
+
+CREATE INDEX mih_stats_begins ON mih_stats (span, begins_at);
+
+UPDATE mih_version SET version_num='0003' WHERE mih_version.version_num = '0002';
+
