@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
-from sqlalchemy import create_engine, select
+from sqlalchemy import NullPool, create_engine
 
 from sidecar.bridge.harvest import Harvest, Harvester
 from sidecar.doctor.rules import catalogue
@@ -101,7 +101,7 @@ def moodle(sqlite: SQLiteFolder) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def events(moodle: Database) -> list[Event]:
     """All rows of the real log."""
-    with create_engine(moodle.url).connect() as conn:
+    with create_engine(moodle.url, poolclass=NullPool).connect() as conn:
         return [decode(row) for row in conn.execute(select(LOG).order_by(LOG.c.id))]
 
 
