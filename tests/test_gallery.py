@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, select
 
 from sidecar.bridge.harvest import Harvest, Harvester
 from sidecar.doctor.rules import catalogue
