@@ -1,7 +1,7 @@
 """The nouns: what passes between rooms, as frozen values. Standard library only."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -44,12 +44,32 @@ EVENT_COLUMNS: tuple[str, ...] = tuple(name for name in Event.__dataclass_fields
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Ids first..last below the cursor that were not there when the tail passed them."""
+    """Ids first..last below the cursor that were not there when the tail passed them.
+
+    With `bits` only some of them were missing: those whose bit is set, the first id's being the lowest. So a
+    log that only uses every other id is a few gaps and not one for each.
+    """
 
     first_id: int
     last_id: int
     seen_at: datetime
     number: int | None = None
+    bits: int | None = None
+
+    @property
+    def width(self) -> int:
+        """How many ids it spans, missing or not."""
+        return self.last_id - self.first_id + 1
+
+    @property
+    def missing(self) -> int:
+        """How many ids are missing."""
+        return self.width if self.bits is None else self.bits.bit_count()
+
+    def lacks(self, id_: int) -> bool:
+        """Return whether this id was missing."""
+        inside = self.first_id <= id_ <= self.last_id
+        return inside and (self.bits is None or bool(self.bits >> (id_ - self.first_id) & 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,33 @@ class Delivery:
     created_at: datetime
     event_at: datetime | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    linger_s: float = 0  # when it is queued: how long it may wait for others to share a request with
+
+    @property
+    def route(self) -> "Route":
+        """What it shares with all that can be in one request with it."""
+        return Route(self.method, self.endpoint, tuple(sorted(self.headers.items())), self.content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Of a request all but its body."""
+
+    method: str
+    endpoint: str
+    headers: tuple[tuple[str, str], ...]
+    content_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A delivery that nobody has claimed yet. Not `due`: it lingers, so that others can join it."""
+
+    number: int
+    rule: str | None
+    route: Route
+    octets: int
+    due: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +264,36 @@ class Held(StrEnum):
     TOO_OLD = "too_old"  # older than max_event_age
 
 
+class Level(StrEnum):
+    """How well something is."""
+
+    WELL = "well"
+    UNKNOWN = "unknown"  # it cannot be known, and nobody is disturbed for that
+    ATTENTION = "attention"  # works, but not as it should
+    ILL = "ill"  # something is not delivered, or not read
+
+    @property
+    def rank(self) -> int:
+        """The worse, the higher."""
+        return tuple(Level).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was last seen of one thing about Moodle. `code` and `detail` become words elsewhere."""
+
+    subject: str
+    level: Level
+    code: str
+    since_at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
 def delivery_id(site: str, rule: str, log_id: int) -> str:
     """Return the id of the delivery of one log row by one rule: the same for ever, on every replica."""
     return str(uuid.uuid5(_DELIVERY_NAMESPACE, f"{site}/{rule}/{log_id}"))
+
+
+def batch_id(delivery_ids: Iterable[str]) -> str:
+    """Return the id of a request with these deliveries in this order: the same whenever they meet again."""
+    return str(uuid.uuid5(_DELIVERY_NAMESPACE, "\n".join(delivery_ids)))

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from sidecar.bridge.holes import cut
 from sidecar.bridge.start import first_position
 from sidecar.moodle.logstore import LogStore, Range
 from sidecar.store import cursors, gaps
@@ -25,6 +26,5 @@ def move(conn: Connection, site: str, position: int, holes: list[Range], *, now:
     known_until = min([position, *(first - 1 for first, _ in holes)])
     for gap in gaps.waiting(conn, site):
         if gap.last_id > known_until:
-            rest = [(gap.first_id, known_until)] if gap.first_id <= known_until else []
-            gaps.split(conn, site, gap, rest)
+            gaps.replace(conn, site, [gap], cut(gap, known_until))
     gaps.remember(conn, site, holes, seen_at=now)

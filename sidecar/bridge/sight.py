@@ -1,17 +1,20 @@
 """What one look at Moodle's log shows: new rows, holes between them, and late rows in holes of before."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Row
 
+from sidecar.bridge.holes import left_of
 from sidecar.model import Event, Gap
 from sidecar.moodle.decode import decode
 from sidecar.moodle.logstore import LogStore, Range
 from sidecar.moodle.names import NameFilter
-from sidecar.moodle.proof import horizon
+from sidecar.moodle.proof import Proof, horizon
 from sidecar.settings import TailSettings
+from sidecar.store.gaps import GivenUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +27,32 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """Which gaps are to be asked for in this round; with `prove`, the open ones may be given up."""
+
+    gaps: Sequence[Gap] = ()
+    given_up: Sequence[GivenUp] = ()
+    prove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Behind:
-    """What became of the gaps: late events, gaps with what is still missing of them, and gaps given up."""
+    """What became of the gaps: late events, gaps with what is still missing of them, and gaps given up.
+
+    `reappeared` are those that had been given up before and have got a row all the same: one of `late`.
+    """
 
     events: Sequence[Event] = ()
-    filled: Sequence[tuple[Gap, Sequence[Range]]] = ()
+    filled: Sequence[tuple[Gap, Sequence[Gap]]] = ()
     given_up: Sequence[tuple[Gap, str]] = ()
+    reappeared: Sequence[tuple[GivenUp, Sequence[Gap]]] = ()
+    late: frozenset[int] = frozenset()
     complete: bool = True
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write down."""
+        return bool(self.filled or self.given_up or self.reappeared)
 
 
 def look_ahead(
@@ -62,30 +84,40 @@ def look_behind(
     conn: Connection,
     log: LogStore,
     names: NameFilter | None,
-    gaps: Sequence[Gap],
+    due: Due,
     settings: TailSettings,
     *,
     now: datetime,
-    prove: bool,
     limit: int,
 ) -> Behind:
-    """Ask for the gaps again; with `prove`, give up those that provably or probably stay empty.
+    """Ask for gaps again; where that is due, give up those that provably or probably stay empty.
 
     The proof is taken before the question: what was committed before the proof is then seen by the question.
     """
-    proof = horizon(conn, now) if prove else None
-    found = log.rows_in(conn, [(gap.first_id, gap.last_id) for gap in gaps], names, limit)
-    patience = timedelta(seconds=settings.gap_patience)
-    filled, given_up = [], []
-    for gap in gaps:
-        here = [id_ for id_ in found.ids if gap.first_id <= id_ <= gap.last_id]
-        if here:
-            filled.append((gap, list(_without(gap, here))))
-        elif proof is not None and found.complete and proof.final(gap.seen_at):
-            given_up.append((gap, f"no transaction that could fill it is open ({proof.method})"))
-        elif proof is not None and found.complete and now - gap.seen_at > patience:
-            given_up.append((gap, f"not filled within {settings.gap_patience:g} s"))
-    return Behind(_events(found.rows), filled, given_up, found.complete)
+    proof = horizon(conn, now) if due.prove else None
+    found = log.appeared(conn, [*due.gaps, *(was.gap for was in due.given_up)], names, limit)
+    filled, given_up, reappeared, late = [], [], [], set[int]()
+    for gap in due.gaps:
+        if here := _lacking(gap, found.ids):
+            filled.append((gap, left_of(gap, here)))
+        elif found.complete and (reason := _hopeless(gap, proof, settings.gap_patience, now)):
+            given_up.append((gap, reason))
+    for was in due.given_up:
+        if here := _lacking(was.gap, found.ids):
+            reappeared.append((was, left_of(was.gap, here)))
+            late.update(here)
+    return Behind(_events(found.rows), filled, given_up, reappeared, frozenset(late), found.complete)
+
+
+def _hopeless(gap: Gap, proof: Proof | None, patience_s: float, now: datetime) -> str | None:
+    """Return why a gap that is still empty will stay so, or None."""
+    if proof is None:
+        return None
+    if proof.final(gap.seen_at):
+        return f"no transaction that could fill it is open ({proof.method})"
+    if now - gap.seen_at > timedelta(seconds=patience_s):
+        return f"not filled within {patience_s:g} s"
+    return None
 
 
 def _jump(conn: Connection, log: LogStore, position: int, end: int) -> Ahead:
@@ -99,15 +131,10 @@ def _up_to(end: int, holes: Iterable[Range]) -> Iterator[Range]:
     return ((first, min(last, end)) for first, last in holes if first <= end)
 
 
-def _without(gap: Gap, present: Sequence[int]) -> Iterator[Range]:
-    """Yield the ranges of a gap that are left when the ids `present`, in order, are taken out."""
-    first = gap.first_id
-    for id_ in present:
-        if first < id_:
-            yield first, id_ - 1
-        first = id_ + 1
-    if first <= gap.last_id:
-        yield first, gap.last_id
+def _lacking(gap: Gap, ids: Sequence[int]) -> list[int]:
+    """Return those of `ids`, which are in order, that the gap lacks."""
+    inside = ids[bisect_left(ids, gap.first_id) : bisect_right(ids, gap.last_id)]
+    return [id_ for id_ in inside if gap.lacks(id_)]
 
 
 def _events(rows: Iterable[Row[tuple[object, ...]]]) -> list[Event]:

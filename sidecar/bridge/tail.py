@@ -1,10 +1,10 @@
 """Read Moodle's log from the cursor on, and queue what the rules make of it, exactly once."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -12,9 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from sidecar.bridge.harvest import Harvest, Harvester
 from sidecar.bridge.sight import Ahead, Behind, look_ahead, look_behind
 from sidecar.bridge.start import first_position
+from sidecar.bridge.watch import Watch
 from sidecar.clock import Clock
 from sidecar.errors import LeaseLost
-from sidecar.model import Cursor, DeadLetter, DeadReason, Gap
+from sidecar.model import Cursor, DeadLetter, DeadReason
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.names import NameFilter
 from sidecar.settings import TailSettings
@@ -23,9 +24,6 @@ from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
 
 _log = logging.getLogger("mih.tail")
-
-_YOUNG_S = 30
-_ASK_AGAIN_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,8 @@ class Tail:
         self._queued = queued
         self.harvester = harvester
         self._cursor: Cursor | None = None
-        self._gaps: list[Gap] = []
+        self._watch = Watch(store, site, clock)
         self._renew_at = 0.0
-        self._prove_at = 0.0
         self._limit = settings.batch
         self._told: set[str] = set()  # rules whose large payloads were mentioned
 
@@ -106,7 +103,7 @@ class Tail:
                 before, cursor = cursor, replace(cursor, caught_up_at=held.caught_up_at, head=held.head)
                 cursors.advance(conn, before, cursor, now=now)
             elif cursor is not None:
-                self._gaps = gaps.waiting(conn, self._site)
+                self._watch.load(conn)
         self._cursor, self._renew_at = cursor, renew_at
         return cursor
 
@@ -130,7 +127,8 @@ class Tail:
                 return self._alarm(cursor, head)
             now = self._clock.now()
             ahead = self._ahead(conn, names, cursor, head, limit)
-            behind = self._behind(conn, names, now, limit)
+            due = self._watch.due(now)
+            behind = look_behind(conn, self._log, names, due, self._settings, now=now, limit=limit)
             events = [*ahead.events, *behind.events]
             newest = min(now, cursor.caught_up_at or now)
             harvest = harvester.gather(conn, events, newest=newest, now=now)
@@ -142,7 +140,8 @@ class Tail:
             caught_up_at=cursor.caught_up_at if more else now,
             problem=None,
         )
-        if ahead.position != cursor.position or behind.filled or behind.given_up or cursor.problem:
+        harvest.tally += _late(behind, harvest)
+        if ahead.position != cursor.position or behind.changes or cursor.problem:
             try:
                 self._commit(cursor, after, ahead, behind, harvest)
             except UNSTORABLE as error:
@@ -169,20 +168,6 @@ class Tail:
         window = self._settings.window
         return look_ahead(
             conn, self._log, names, position=cursor.position, head=head, window=window, limit=limit
-        )
-
-    def _behind(self, conn: Connection, names: NameFilter | None, now: datetime, limit: int) -> Behind:
-        """Ask for the gaps: every round while one is young, else every few seconds."""
-        if not self._gaps:
-            return Behind()
-        prove = self._clock.monotonic() >= self._prove_at
-        youngest = max(gap.seen_at for gap in self._gaps)
-        if not prove and (now - youngest).total_seconds() > _YOUNG_S:
-            return Behind()
-        if prove:
-            self._prove_at = self._clock.monotonic() + _ASK_AGAIN_S
-        return look_behind(
-            conn, self._log, names, self._gaps, self._settings, now=now, prove=prove, limit=limit
         )
 
     def _alarm(self, cursor: Cursor, head: int) -> Round:
@@ -215,15 +200,18 @@ class Tail:
             queue.enqueue(conn, harvest.deliveries, now=now)
             queue.enqueue_dead(conn, harvest.letters, now=now)
             counts.add(conn, harvest.tally, now=now)
-            gaps.remember(conn, self._site, ahead.holes, seen_at=now)
-            for gap, rest in behind.filled:
-                gaps.split(conn, self._site, gap, rest)
-            for gap, reason in behind.given_up:
-                gaps.close(conn, [gap], reason, now=now)
-            if ahead.holes or behind.filled or behind.given_up:
-                self._gaps = gaps.waiting(conn, self._site)
+            self._watch.write(conn, ahead, behind, now)
         if harvest.deliveries:
             self._queued()
+
+
+def _late(behind: Behind, harvest: Harvest) -> Counter[tuple[str, str]]:
+    """Return how many deliveries come of rows in gaps that had been given up, by rule."""
+    return Counter(
+        (delivery.rule or "", counts.LATE)
+        for delivery in harvest.deliveries
+        if delivery.log_id in behind.late
+    )
 
 
 def _unstorable(harvest: Harvest, error: Exception) -> Harvest:

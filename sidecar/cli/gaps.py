@@ -29,8 +29,8 @@ def list_gaps(limit: int, config: Path, as_json: bool) -> None:
     with desk(config) as at, at.store.read() as conn:
         rows = [_view(gap, table.OPEN) for gap in table.waiting(conn, at.settings.site)]
         rows += [
-            {**_view(gap, "given up"), "closed_at": closed_at, "reason": reason}
-            for gap, closed_at, reason in table.closed(conn, at.settings.site, limit=limit)
+            {**_view(one.gap, "given up"), "closed_at": one.closed_at, "reason": one.reason}
+            for one in table.closed(conn, at.settings.site, limit=limit)
         ]
     output.show_rows(rows[:limit], _COLUMNS, as_json=as_json, empty="No id is missing.")
 
@@ -39,7 +39,7 @@ def _view(gap: Gap, state: str) -> shapes.View:
     return {
         "first_id": gap.first_id,
         "last_id": gap.last_id,
-        "ids": gap.last_id - gap.first_id + 1,
+        "ids": gap.missing,
         "state": state,
         "seen_at": gap.seen_at,
         "closed_at": None,

@@ -93,7 +93,7 @@ def all_settled(hub: Hub) -> bool:
         if cursor is None or cursor.position < (hub.log.head(moodle) or 0):
             return False
         waiting = gaps.waiting(conn, hub.settings.site)
-        if any(hub.log.count(moodle, gap.first_id - 1, gap.last_id) for gap in waiting):
+        if hub.log.appeared(moodle, waiting, None, 1).ids:
             return False
         return not any(row.pending or row.sending for row in deliveries.totals(conn))
 
@@ -137,7 +137,7 @@ def _unread(conn: Connection, hub: Hub, log_id: int) -> bool:
     cursor = cursors.load(conn, hub.settings.site)
     if cursor is None or log_id > cursor.position:
         return True
-    return any(gap.first_id <= log_id <= gap.last_id for gap in gaps.waiting(conn, hub.settings.site))
+    return any(gap.lacks(log_id) for gap in gaps.waiting(conn, hub.settings.site))
 
 
 def _ids(conn: Connection, state: DeliveryState) -> set[str]:

@@ -120,7 +120,7 @@ class Stage:
     def _given_up(self, log_id: int) -> datetime | None:
         with self._hub.store.read() as conn:
             closed = gaps.closed(conn, self._hub.settings.site, limit=20)
-        return next((at for gap, at, _ in closed if gap.first_id <= log_id <= gap.last_id), None)
+        return next((one.closed_at for one in closed if one.gap.lacks(log_id)), None)
 
 
 def play(wishes: Wishes) -> None:

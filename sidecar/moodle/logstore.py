@@ -5,8 +5,9 @@ committed between the two is then in both answers and comes twice, into a unique
 would be in neither.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -25,7 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from sidecar.model import EVENT_COLUMNS
+from sidecar.model import EVENT_COLUMNS, Gap
 from sidecar.moodle.names import NameFilter
 
 _T = TypeVar("_T")
@@ -39,6 +40,8 @@ _RECENT_IDS = 200_000
 _IDS_PER_QUERY = 1000
 _RANGES_PER_QUERY = 200
 _NARROW = 50
+_ROWS_ASKED_FOR_TIME = 20
+_IDS_ASKED_FOR_TIME = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +114,50 @@ class LogStore:
         The rows are read after the ids, by id: what `ids` names can be taken out of the gaps.
         Costs one query per thousand ids of narrow ranges or 200 wide ones while nothing has appeared.
         """
-        present = sorted(
+        present = [
             number for query in self._present(ranges, limit + 1) for number in conn.execute(query).scalars()
-        )
-        ids = tuple(present[:limit])
+        ]
+        return self._found(conn, present, names, limit)
+
+    def appeared(self, conn: Connection, gaps: Sequence[Gap], names: NameFilter | None, limit: int) -> Found:
+        """Return like `rows_in` what is there now of the ids that `gaps` lack.
+
+        Where only some ids of a range are missing its rows are counted, and read if there are more.
+        """
+        whole = [(gap.first_id, gap.last_id) for gap in gaps if gap.bits is None]
+        present = [
+            number for query in self._present(whole, limit + 1) for number in conn.execute(query).scalars()
+        ]
+        for chunk in _chunks([gap for gap in gaps if gap.bits is not None], _RANGES_PER_QUERY):
+            for gap in self._fuller(conn, chunk):
+                present += self._new_in(conn, gap)
+        return self._found(conn, present, names, limit)
+
+    def _fuller(self, conn: Connection, gaps: Sequence[Gap]) -> Iterator[Gap]:
+        """Yield the gaps in whose range there are not just the rows that were there."""
+        counts = [
+            select(literal(at).label("at"), func.count().label("n")).where(
+                self._id.between(gap.first_id, gap.last_id)
+            )
+            for at, gap in enumerate(gaps)
+        ]
+        for at, n in conn.execute(union_all(*counts)):
+            if n != gaps[at].width - gaps[at].missing:
+                yield gaps[at]
+
+    def _new_in(self, conn: Connection, gap: Gap) -> list[int]:
+        query = select(self._id).where(self._id.between(gap.first_id, gap.last_id))
+        return [id_ for id_ in conn.execute(query).scalars() if gap.lacks(id_)]
+
+    def _found(self, conn: Connection, present: Iterable[int], names: NameFilter | None, limit: int) -> Found:
+        there = sorted(present)
+        ids = tuple(there[:limit])
         rows = tuple(
             row
             for chunk in _chunks(ids, _IDS_PER_QUERY)
             for row in conn.execute(self._select(names).where(self._id.in_(chunk)))
         )
-        return Found(ids, rows, complete=len(present) <= limit)
+        return Found(ids, rows, complete=len(there) <= limit)
 
     def recent(self, conn: Connection, name: str, n: int) -> Sequence[Row[Any]]:
         """Return the newest `n` rows of an event name or pattern, the newest first; for previews.
@@ -145,6 +182,51 @@ class LogStore:
     def row(self, conn: Connection, log_id: int) -> Row[Any] | None:
         """Return one row; None if it is not there (any more)."""
         return conn.execute(select(self._table).where(self._id == log_id)).one_or_none()
+
+    def last_id(self, conn: Connection, upto: int) -> int | None:
+        """Return the highest id of at most `upto`; None if there is none."""
+        return conn.execute(select(func.max(self._id)).where(self._id <= upto)).scalar()
+
+    def newest(
+        self,
+        conn: Connection,
+        lo: int,
+        hi: int,
+        names: NameFilter | None = None,
+        *,
+        columns: Mapping[str, int] = MappingProxyType({}),
+        limit: int | None = None,
+    ) -> Sequence[Row[Any]]:
+        """Return rows with lo < id <= hi, the newest first, whose `columns` have these values.
+
+        Keep the window small: within it every row is looked at.
+        """
+        query = self._select(names).where(self._within(lo, hi)).order_by(None).order_by(self._id.desc())
+        wanted = [self._table.c[name] == value for name, value in columns.items()]
+        return conn.execute(query.where(*wanted).limit(limit)).all()
+
+    def tally(self, conn: Connection, lo: int, hi: int) -> Sequence[tuple[str, int, int]]:
+        """Return (event name, rows, highest id) of the rows with lo < id <= hi."""
+        name = self._table.c.eventname
+        query = select(name, func.count(), func.max(self._id)).where(self._within(lo, hi)).group_by(name)
+        return [(found, rows, last) for found, rows, last in conn.execute(query)]
+
+    def time_after(self, conn: Connection, lo: int, hi: int) -> int | None:
+        """Return the latest timecreated of the first 20 rows above `lo`; None where none says.
+
+        Rows without an origin were brought by a restored course: their times are of long ago. Looks at
+        10,000 ids from the first row on.
+        """
+        first = self.next_id(conn, lo)
+        if first is None or first > hi:
+            return None
+        times = (
+            select(self._table.c.timecreated)
+            .where(self._id.between(first, first + _IDS_ASKED_FOR_TIME), self._table.c.origin.is_not(None))
+            .order_by(self._id)
+            .limit(_ROWS_ASKED_FOR_TIME)
+        ).subquery()
+        return conn.execute(select(func.max(times.c.timecreated))).scalar()
 
     def _within(self, lo: int, hi: int) -> ColumnElement[bool]:
         return (self._id > lo) & (self._id <= hi)

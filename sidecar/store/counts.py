@@ -1,7 +1,7 @@
 """What became of matching rows, counted: `mih_counts`, one row an hour, rule and kind."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
@@ -10,6 +10,9 @@ from sidecar.store.tables import counts
 
 QUEUED = "queued"
 DEAD = "dead"
+LATE = "late"  # of those queued: from rows that appeared in gaps which had been given up
+SHADOW = "shadow"  # would have been queued, but the rule only looks on
+SHADOW_FAILED = "shadow_failed"  # would have been a dead letter
 
 
 def add(conn: Connection, tally: Counter[tuple[str, str]], *, now: datetime) -> None:
@@ -28,6 +31,27 @@ def totals(conn: Connection, *, since: datetime) -> list[tuple[str, str, int]]:
         .order_by(counts.c.rule, counts.c.what)
     )
     return [(rule, what, int(n)) for rule, what, n in conn.execute(query)]
+
+
+_WEEK = timedelta(days=7)
+_WEEKS = 4
+_WEEKS_KNOWN = 2
+_ROWS_A_WEEK = 5
+
+
+def is_busy(conn: Connection, hour: datetime) -> bool | None:
+    """Tell whether the same hour of the last weeks always had matching rows; None: too little is known.
+
+    Five an hour are asked for on average: where fewer are usual, none is nothing to wonder at.
+    """
+    begun = conn.execute(select(func.min(counts.c.hour))).scalar_one()
+    weeks = [hour - number * _WEEK for number in range(1, _WEEKS + 1)]
+    known = [week for week in weeks if begun is not None and begun <= week]
+    if len(known) < _WEEKS_KNOWN:
+        return None
+    query = select(counts.c.hour, func.sum(counts.c.n)).where(counts.c.hour.in_(known))
+    found = {at: int(n) for at, n in conn.execute(query.group_by(counts.c.hour))}
+    return len(found) == len(known) and sum(found.values()) >= _ROWS_A_WEEK * len(known)
 
 
 def prune(conn: Connection, *, before: datetime) -> int:

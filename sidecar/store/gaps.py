@@ -1,9 +1,13 @@
 """Ids that were missing when the tail passed them: `mih_gaps`, one row a range."""
 
-from collections.abc import Iterable, Sequence
+import base64
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from sidecar.model import Gap
 from sidecar.store.tables import gaps
@@ -12,30 +16,35 @@ OPEN = "open"
 CLOSED = "closed"
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A gap that is not asked for any more, since when and why."""
+
+    gap: Gap
+    closed_at: datetime
+    reason: str
+
+
 def waiting(conn: Connection, site: str) -> list[Gap]:
     """Return the gaps that a late row may still fill, lowest ids first. Uses `mih_gaps_state`."""
-    found = conn.execute(
-        select(gaps.c.first_id, gaps.c.last_id, gaps.c.seen_at, gaps.c.id)
-        .where(gaps.c.site == site, gaps.c.state == OPEN)
-        .order_by(gaps.c.first_id)
-    )
-    return [Gap(first_id=row[0], last_id=row[1], seen_at=row[2], number=row[3]) for row in found]
+    query = select(gaps).where(gaps.c.site == site, gaps.c.state == OPEN).order_by(gaps.c.first_id)
+    return [_gap(row) for row in conn.execute(query)]
 
 
 def remember(conn: Connection, site: str, ranges: Iterable[tuple[int, int]], *, seen_at: datetime) -> None:
-    """Note ranges of missing ids."""
-    rows = [
-        {"site": site, "first_id": first, "last_id": last, "state": OPEN, "seen_at": seen_at}
-        for first, last in ranges
-    ]
-    if rows:
-        conn.execute(insert(gaps), rows)
+    """Note ranges of missing ids, the first and the last id of each."""
+    add(conn, site, [Gap(first, last, seen_at) for first, last in ranges])
 
 
-def split(conn: Connection, site: str, gap: Gap, rest: Sequence[tuple[int, int]]) -> None:
-    """Replace a gap by what is still missing of it; its age stays."""
-    conn.execute(delete(gaps).where(gaps.c.id == gap.number))
-    remember(conn, site, rest, seen_at=gap.seen_at)
+def add(conn: Connection, site: str, found: Iterable[Gap]) -> None:
+    """Note gaps: from now on they are asked for."""
+    _insert(conn, site, found, state=OPEN)
+
+
+def replace(conn: Connection, site: str, known: Iterable[Gap], by: Iterable[Gap]) -> None:
+    """Put other gaps in the place of these: what is still missing of them, or all of them packed."""
+    _delete(conn, known)
+    add(conn, site, by)
 
 
 def close(conn: Connection, given_up: Iterable[Gap], reason: str, *, now: datetime) -> None:
@@ -47,21 +56,23 @@ def close(conn: Connection, given_up: Iterable[Gap], reason: str, *, now: dateti
         )
 
 
-def closed(conn: Connection, site: str, *, limit: int) -> list[tuple[Gap, datetime, str]]:
+def closed(conn: Connection, site: str, *, limit: int) -> list[GivenUp]:
     """Return the gaps given up last, with when and why."""
-    found = conn.execute(
-        select(gaps)
-        .where(gaps.c.site == site, gaps.c.state == CLOSED)
-        .order_by(gaps.c.id.desc())
-        .limit(limit)
-    )
-    return [(Gap(row.first_id, row.last_id, row.seen_at, row.id), row.closed_at, row.reason) for row in found]
+    query = select(gaps).where(gaps.c.site == site, gaps.c.state == CLOSED)
+    found = conn.execute(query.order_by(gaps.c.id.desc()).limit(limit))
+    return [GivenUp(_gap(row), row.closed_at, row.reason) for row in found]
+
+
+def replace_given_up(conn: Connection, site: str, was: GivenUp, by: Iterable[Gap]) -> None:
+    """Put what is still missing of a gap that was given up in its place."""
+    _delete(conn, [was.gap])
+    _insert(conn, site, by, state=CLOSED, closed_at=was.closed_at, reason=was.reason)
 
 
 def missing_ids(conn: Connection, site: str, state: str) -> int:
-    """Return how many ids the gaps in `state` cover."""
-    width = func.coalesce(func.sum(gaps.c.last_id - gaps.c.first_id + 1), 0)
-    return int(conn.execute(select(width).where(gaps.c.site == site, gaps.c.state == state)).scalar_one())
+    """Return how many ids are missing in the gaps of this state."""
+    count = func.coalesce(func.sum(gaps.c.missing), 0)
+    return int(conn.execute(select(count).where(gaps.c.site == site, gaps.c.state == state)).scalar_one())
 
 
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:
@@ -74,3 +85,40 @@ def prune(conn: Connection, *, before: datetime, limit: int) -> int:
     if numbers:
         conn.execute(delete(gaps).where(gaps.c.id.in_(numbers)))
     return len(numbers)
+
+
+def _delete(conn: Connection, known: Iterable[Gap]) -> None:
+    conn.execute(delete(gaps).where(gaps.c.id.in_([gap.number for gap in known])))
+
+
+def _insert(conn: Connection, site: str, found: Iterable[Gap], **more: Any) -> None:
+    rows = [
+        {
+            "site": site,
+            "first_id": gap.first_id,
+            "last_id": gap.last_id,
+            "missing": gap.missing,
+            "bits": _text(gap.bits),
+            "seen_at": gap.seen_at,
+            **more,
+        }
+        for gap in found
+    ]
+    if rows:
+        conn.execute(insert(gaps), rows)
+
+
+def _gap(row: Row[Any]) -> Gap:
+    return Gap(row.first_id, row.last_id, row.seen_at, row.id, _bits(row.bits))
+
+
+def _text(bits: int | None) -> str | None:
+    """Return bits as text that every database keeps; a regular pattern becomes short."""
+    if bits is None:
+        return None
+    raw = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    return base64.b64encode(zlib.compress(raw)).decode()
+
+
+def _bits(text: str | None) -> int | None:
+    return None if text is None else int.from_bytes(zlib.decompress(base64.b64decode(text)), "little")

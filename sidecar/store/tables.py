@@ -27,6 +27,8 @@ gaps = Table(
     Column("site", Name, nullable=False),
     Column("first_id", BigId, nullable=False),
     Column("last_id", BigId, nullable=False),
+    Column("missing", BigId, nullable=False, server_default="0"),
+    Column("bits", LongText),
     Column("state", Word, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),
@@ -158,6 +160,7 @@ dlq = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("mih_dlq_service", "service", "created_at"),
     Index("mih_dlq_rule", "rule", "created_at"),
+    Index("mih_dlq_created", "created_at", "service"),
 )
 
 counts = Table(
@@ -251,5 +254,18 @@ stats = Table(
     Column("dead", Integer, nullable=False),
     Column("latency_ms", Float, nullable=False),
     Column("latencies", Text, nullable=False),
-    Index("mih_stats_begins", "span", "begins_at"),
+    # Covers the counts of a chart: its rows lie apart, by service.
+    Index("mih_stats_begins", "span", "begins_at", "service", "delivered", "failed", "dead"),
+)
+
+watch = Table(
+    "mih_watch",
+    metadata,
+    Column("site", Name, primary_key=True),
+    Column("subject", Word, primary_key=True),
+    Column("level", Word, nullable=False),
+    Column("code", Word, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
 )

@@ -5,8 +5,8 @@ SELECT c.site,
        c.caught_up_at,
        c.leased_by,
        c.problem,
-       COALESCE(SUM(CASE WHEN g.state = 'open' THEN g.last_id - g.first_id + 1 END), 0) AS ids_open,
-       COALESCE(SUM(CASE WHEN g.state = 'closed' THEN g.last_id - g.first_id + 1 END), 0) AS ids_given_up
+       COALESCE(SUM(CASE WHEN g.state = 'open' THEN g.missing END), 0) AS ids_open,
+       COALESCE(SUM(CASE WHEN g.state = 'closed' THEN g.missing END), 0) AS ids_given_up
   FROM mih_cursors c
   LEFT JOIN mih_gaps g ON g.site = c.site
  GROUP BY c.site, c.position, c.head, c.caught_up_at, c.leased_by, c.problem

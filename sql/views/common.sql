@@ -52,7 +52,7 @@ CREATE VIEW mih_v_gaps AS
 SELECT site,
        first_id,
        last_id,
-       last_id - first_id + 1 AS missing_ids,
+       missing AS missing_ids,
        state,
        seen_at,
        closed_at,

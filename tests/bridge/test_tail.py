@@ -138,9 +138,9 @@ def test_a_rolled_back_row_leaves_a_gap_that_is_given_up_on_proof(
 
     with campus.store.read() as conn:
         assert gaps.waiting(conn, "campus") == []
-        [(gap, _, reason)] = gaps.closed(conn, "campus", limit=10)
-    assert gap.first_id == lost
-    assert "no transaction that could fill it is open" in reason
+        [given_up] = gaps.closed(conn, "campus", limit=10)
+    assert given_up.gap.first_id == lost
+    assert "no transaction that could fill it is open" in given_up.reason
 
 
 @pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)

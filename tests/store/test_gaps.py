@@ -52,7 +52,8 @@ def test_split_gap_keeps_its_age(store: Store) -> None:
     gap = waiting(store)[2]
 
     with store.write() as conn:
-        gaps.split(conn, "campus", gap, [(FAR, FAR + 3), (FAR + 5, FAR + 9)])
+        rest = [Gap(FAR, FAR + 3, gap.seen_at), Gap(FAR + 5, FAR + 9, gap.seen_at)]
+        gaps.replace(conn, "campus", [gap], rest)
 
     found = waiting(store)
     assert ranges(found) == [(5, 5), (7, 8), (FAR, FAR + 3), (FAR + 5, FAR + 9)]
@@ -61,7 +62,7 @@ def test_split_gap_keeps_its_age(store: Store) -> None:
 
 def test_filled_gap_is_gone(store: Store) -> None:
     with store.write() as conn:
-        gaps.split(conn, "campus", waiting(store)[0], [])
+        gaps.replace(conn, "campus", waiting(store)[:1], [])
 
     assert ranges(waiting(store)) == [(7, 8), (FAR, FAR + 9)]
     assert missing(store, gaps.CLOSED) == 0
@@ -80,7 +81,7 @@ def test_closed_gaps_stay_listed_with_their_reason(store: Store) -> None:
     with store.read() as conn:
         listed = gaps.closed(conn, "campus", limit=10)
         newest = gaps.closed(conn, "campus", limit=1)
-    assert {(gap.first_id, at, why) for gap, at, why in listed} == {
+    assert {(one.gap.first_id, one.closed_at, one.reason) for one in listed} == {
         (5, later, "no transaction is as old 😀"),
         (7, later, "no transaction is as old 😀"),
     }
@@ -98,3 +99,25 @@ def test_old_closed_gaps_are_forgotten_in_pieces_and_open_ones_never(store: Stor
 
     assert removed == [1, 1, 0]
     assert ranges(waiting(store)) == [(FAR, FAR + 9)]
+
+
+def test_a_gap_of_some_ids_is_kept_bit_by_bit(store: Store) -> None:
+    every_other = int("10" * 25_000, 2)
+
+    with store.write() as conn:
+        gaps.add(conn, "campus", [Gap(FAR + 100, FAR + 50_099, NOW, bits=every_other)])
+
+    found = waiting(store)[-1]
+    assert (found.first_id, found.last_id, found.bits) == (FAR + 100, FAR + 50_099, every_other)
+    assert missing(store, gaps.OPEN) == 25_013
+
+
+def test_what_is_left_of_a_given_up_gap_stays_given_up(store: Store) -> None:
+    with store.write() as conn:
+        gaps.close(conn, gaps.waiting(conn, "campus")[1:2], "patience", now=NOW)
+        [was] = gaps.closed(conn, "campus", limit=10)
+        gaps.replace_given_up(conn, "campus", was, [Gap(8, 8, NOW)])
+        [left] = gaps.closed(conn, "campus", limit=10)
+
+    assert (left.gap.first_id, left.gap.last_id, left.reason, left.closed_at) == (8, 8, "patience", NOW)
+    assert ranges(waiting(store)) == [(5, 5), (FAR, FAR + 9)]

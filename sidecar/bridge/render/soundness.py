@@ -42,7 +42,7 @@ def _check_json(text: str) -> None:
 
 
 def _flaw_of(text: str, error: json.JSONDecodeError) -> Flaw:
-    """Say what is wrong; a trailing comma in our own words, since each Python says and places it otherwise."""
+    """Say what is wrong; a trailing comma in our own words, since Pythons say and place it otherwise."""
     after_comma = error.pos + 1 if text[error.pos : error.pos + 1] == "," else error.pos
     position = len(text) - len(text[after_comma:].lstrip())
     closing = text[position : position + 1]

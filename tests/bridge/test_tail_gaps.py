@@ -1,0 +1,136 @@
+"""Gaps that are many: logs that use every other id, and rows that appear where they were given up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import pytest
+from sqlalchemy import Connection, Engine, event, func, select
+
+from sidecar.bridge import sight
+from sidecar.clock import FakeClock
+from sidecar.moodle.proof import Method, Proof, horizon
+from sidecar.store import counts, gaps
+from sidecar.store import tables as t
+from tests.bridge.conftest import MakeCampus
+from tests.bridge.test_tail import queued_ids
+from tests.build import Campus
+from tests.databases import Database
+from tests.rows import insert_rows, log_row
+
+VIEWED = {"name": "views", "event": r"\core\event\course_viewed", "max_event_age": "none"}
+OTHER = r"\core\event\other"
+
+
+def head_of(campus: Campus) -> int:
+    with campus.moodle.read() as conn:
+        return campus.log.head(conn) or 0
+
+
+def open_gaps(campus: Campus) -> int:
+    with campus.store.read() as conn:
+        return conn.execute(select(func.count()).where(t.gaps.c.state == gaps.OPEN)).scalar_one()
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Collect the statements about Moodle's log."""
+    seen: list[str] = []
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if "logstore" in statement:
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def patient(make_campus: MakeCampus) -> Campus:
+    """A campus whose tail can prove nothing, as on a Galera cluster: only patience ends a gap."""
+    return make_campus(VIEWED, tail={"gap_patience": 3600})
+
+
+@pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)
+def test_a_log_that_uses_every_third_id_is_few_gaps_and_loses_no_late_row(
+    patient: Campus, moodle_db: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove_nothing(monkeypatch)
+    tail = patient.tail()
+    tail.run_once()
+    head = head_of(patient)
+    insert_rows(moodle_db.url, [log_row(id=head + 3 * n, eventname=OTHER) for n in range(1, 2001)])
+
+    while tail.run_once().more:
+        pass
+    assert open_gaps(patient) == 1
+    late = [head + 4, head + 2999, head + 5999]
+    insert_rows(moodle_db.url, [log_row(id=id_) for id_ in late])
+    tail.run_once()
+
+    assert queued_ids(patient) == late
+    with patient.store.read() as conn:
+        assert gaps.missing_ids(conn, "campus", gaps.OPEN) == 4000 - 3
+
+
+def test_a_trickle_on_every_other_id_stays_a_few_gaps_and_a_few_queries(
+    patient: Campus, moodle_db: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove_nothing(monkeypatch)
+    tail = patient.tail()
+    tail.run_once()
+    head = head_of(patient)
+
+    for step in range(150):
+        rows = [log_row(id=head + step * 10 + 2 * n, eventname=OTHER) for n in range(1, 6)]
+        insert_rows(moodle_db.url, rows)
+        clock.advance(10)
+        tail.run_once()
+
+    assert open_gaps(patient) < 250
+    clock.advance(1)
+    with watched() as statements:
+        tail.run_once()
+    assert len(statements) <= 4
+
+
+def test_a_row_in_a_gap_that_was_given_up_is_delivered_and_counted_as_late(
+    make_campus: MakeCampus, moodle_db: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove_nothing(monkeypatch)
+    campus = make_campus(VIEWED, tail={"gap_patience": 60})
+    tail = campus.tail()
+    tail.run_once()
+    head = head_of(campus)
+    insert_rows(moodle_db.url, [log_row(id=head + 10, eventname=OTHER)])
+    tail.run_once()
+    for _ in range(10):
+        clock.advance(10)
+        tail.run_once()
+    assert open_gaps(campus) == 0
+
+    insert_rows(moodle_db.url, [log_row(id=head + 5)])
+    clock.advance(600)
+    tail.run_once()
+
+    assert queued_ids(campus) == [head + 5]
+    with campus.store.read() as conn:
+        listed = [
+            (one.gap.first_id - head, one.gap.last_id - head) for one in gaps.closed(conn, "campus", limit=9)
+        ]
+        totals = counts.totals(conn, since=clock.now().replace(year=2000))
+    assert sorted(listed) == [(1, 4), (6, 9)]
+    assert ("views", counts.LATE, 1) in totals
+
+
+def prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the proofs away: as where the database is one node of several."""
+
+    def blind(conn: Connection, now: datetime) -> Proof:
+        proof = horizon(conn, now)
+        return Proof(Method.PATIENCE, proof.asked_at, proof.now, None, "This is a Galera cluster.")
+
+    monkeypatch.setattr(sight, "horizon", blind)
