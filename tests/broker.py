@@ -166,9 +166,6 @@ class RabbitMQ:
         self._environment = [f"{name}={value}" for name, value in values.items()]
 
     def _settings(self, process: ChildProcess) -> list[str]:
-        settings = [f"listeners.tcp.default = 127.0.0.1:{self._port}", "log.console.level = warning"]
-        if not Authority.available():
-            return settings
         folder = process.home / "tls"
         folder.mkdir()
         self._authority = Authority(folder)
@@ -176,7 +173,8 @@ class RabbitMQ:
         for file in (folder, *folder.iterdir()):
             shutil.chown(file, process.home.owner())
         return [
-            *settings,
+            f"listeners.tcp.default = 127.0.0.1:{self._port}",
+            "log.console.level = warning",
             f"listeners.ssl.default = 127.0.0.1:{self._tls_port}",
             f"ssl_options.cacertfile = {self._authority.file}",
             f"ssl_options.certfile = {folder}/server.pem",
