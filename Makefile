@@ -17,7 +17,7 @@ LOCK := uv pip compile --quiet --universal --python-version $(MINIMUM) --generat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format image lock schema clean servers
+.PHONY: help demo test lint format image lock schema messages clean servers
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,12 +48,15 @@ lock: $(VENV)/.dev $(BIN)/uv ## Write the locked dependencies anew; ARGS=--upgra
 schema: $(VENV)/.dev ## Write the generated files: config/sidecar.schema.json and sql/schema/
 	$(BIN)/python scripts/write-schemas
 
+messages: $(VENV)/.dev ## Collect the texts of the dashboard into its catalogues
+	$(BIN)/python scripts/messages
+
 clean: ## Remove the environment and everything made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 servers:
-	@scripts/bring-servers mariadb postgresql rabbitmq
+	@scripts/bring-servers mariadb postgresql rabbitmq chromium
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "make: no Python $(MINIMUM) or newer with venv was found on the PATH." \

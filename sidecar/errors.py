@@ -12,6 +12,7 @@ class ExitCode(IntEnum):
     CONFIG = 3
     DATABASE = 4
     MIGRATIONS = 5
+    UNACCOUNTED = 6
 
 
 class HubError(Exception):

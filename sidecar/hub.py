@@ -1,8 +1,10 @@
 """Everything wired together from the settings: the one place that knows all rooms."""
 
+import logging
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,15 +16,18 @@ from sidecar import __version__, upkeep
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.bridge.harvest import Harvester
 from sidecar.bridge.match import RuleBook, compile_book
+from sidecar.bridge.sound import sound
 from sidecar.bridge.tail import Tail
 from sidecar.clock import Clock, SystemClock
 from sidecar.model import Settlement
 from sidecar.moodle.logstore import LogStore
-from sidecar.settings import Settings, Source, parse, read
-from sidecar.store import migrate, replicas, rules, services
+from sidecar.settings import Settings, Source, again, parse, read
+from sidecar.store import made, migrate, replicas, rules, services
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
 from sidecar.store.replicas import Replica
+
+_log = logging.getLogger("mih")
 
 ROLES = ("all", "tail", "dispatch")
 
@@ -37,7 +42,10 @@ class Loaded:
 
 
 class Hub:
-    """One process's share of the work: `open` it, let the scheduler run it, `close` it."""
+    """One process's share of the work: `open` it, let the scheduler run it, `close` it.
+
+    With `source`, the file that the settings were made of, it also follows what is made here.
+    """
 
     def __init__(
         self,
@@ -47,8 +55,10 @@ class Hub:
         role: str = "all",
         clock: Clock | None = None,
         settled: Callable[[Settlement], None] | None = None,
+        source: Source | None = None,
     ) -> None:
-        self.settings, self.book, self.role = settings, book, role
+        self.settings, self.book, self.role, self.source = settings, book, role, source
+        self._changing = threading.RLock()
         self.clock = clock or SystemClock()
         self._web_place = settings.web.place
         self.replica = _replica(role)
@@ -90,21 +100,62 @@ class Hub:
             if self.settings.store.migrate == "apply":
                 migrate.apply(self.store)
             migrate.require_current(self.store)
+            _tell_flaws(self.settings, None)
+            self.refresh()  # what was made here could not be read before the tables were there
             self._write_down()
             with self.store.write() as conn:
                 replicas.enter(conn, self.replica, now=self.clock.now())
 
-    def reconfigure(self, settings: Settings, book: RuleBook) -> list[str]:
+    def refresh(self) -> bool:
+        """Put in force what was made here since the last look; return whether there was anything.
+
+        Cheap while nothing changes: two short queries. Safe from any thread.
+        """
+        with self._changing:
+            if self.source is None:
+                return False
+            with self.store.read() as conn:
+                if made.mark(conn) == self.source.stored.mark:
+                    return False
+                stored = made.fetch(conn, made.keys_of(self.settings))
+            first = self.source.stored.mark is None and not stored.mark  # no table yet, then an empty one
+            loaded = understand(again(self.source, stored))
+            self.reconfigure(loaded.settings, loaded.book, loaded.source)
+        if not first:
+            _log.info("definitions.changed services=%d rules=%d", *self._counted())
+        return True
+
+    def reload(self, source: Source) -> list[str]:
+        """Put a file that was read anew in force, with what was made here; return as `reconfigure` does.
+
+        Raises ConfigError for a file with problems: then all stays as it is.
+        """
+        with self._changing:
+            stored = made.stored_in(self.store, parse(source))
+            if stored.mark is None and self.source is not None:
+                stored = self.source.stored  # the store is away: what it said before still holds
+            loaded = understand(again(source, stored))
+            later = self.reconfigure(loaded.settings, loaded.book, loaded.source)
+        _log.info("config.reloaded services=%d rules=%d", *self._counted())
+        return later
+
+    def reconfigure(self, settings: Settings, book: RuleBook, source: Source | None = None) -> list[str]:
         """Put other services and rules in force; return the changed settings that need a restart."""
-        fixed = ("site", "moodle", "store", "tail", "dispatch")
-        later = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
-        if settings.web.place != self._web_place:
-            later.append("web")
-        kept = {name: getattr(self.settings, name) for name in fixed}
-        self.settings, self.book = settings.model_copy(update=kept), book
-        self._write_down()
-        self.tail.harvester = Harvester(self.settings, book)
-        self.dispatcher.configure(self.settings.services, self.settings.rules)
+        with self._changing:
+            fixed = ("site", "moodle", "store", "tail", "dispatch")
+            # The key takes effect at once: with a restart between, what the new one seals could not be read.
+            key = {"secret_key": settings.store.secret_key}
+            kept = {name: getattr(self.settings, name) for name in fixed}
+            kept["store"] = self.settings.store.model_copy(update=key)
+            later = [name for name in fixed if getattr(settings, name) != kept[name]]
+            if settings.web.place != self._web_place:
+                later.append("web")
+            _tell_flaws(settings, self.settings)
+            self.settings, self.book = settings.model_copy(update=kept), book
+            self._write_down()
+            self.tail.harvester = Harvester(self.settings, book)
+            self.dispatcher.configure(self.settings.services, self.settings.rules)
+            self.source = source or self.source  # last: what failed half way is done again at the next look
         return later
 
     def close(self) -> None:
@@ -114,22 +165,43 @@ class Hub:
         self.moodle.close()
         self.store.close()
 
+    def _counted(self) -> tuple[int, int]:
+        return len(self.settings.services), len(self.book.rules)
+
     def _write_down(self) -> None:
         now = self.clock.now()
         with self.store.write() as conn:
             services.sync(conn, self.settings.services, now=now)
-            rules.sync(conn, [(item.rule, item.version) for item in self.book.all], now=now)
+            versions = [(item.rule, item.version) for item in self.book.all]
+            rules.sync(conn, versions, made=self.settings.made.rules, now=now)
 
 
 def load(path: Path, env: Mapping[str, str]) -> Loaded:
-    """Read the configuration and compile its rules. Raises ConfigError with all problems found."""
-    return understand(read(path, env))
+    """Read the configuration and compile its rules. Raises ConfigError with all problems of the file.
+
+    What was made here is among it where the store can be read; else it follows when the hub is opened.
+    """
+    return understand(made.overlaid(read(path, env)))
 
 
 def understand(source: Source) -> Loaded:
     """Validate a configuration that was read and compile its rules. Raises ConfigError like `load`."""
-    settings = parse(source)
+    settings = sound(parse(source))
     return Loaded(source, settings, compile_book(settings, source))
+
+
+def _tell_flaws(settings: Settings, before: Settings | None) -> None:
+    """Say once of each service and rule that it is not in force, and why."""
+    known = before.made.flaws if before else ()
+    for flaw in settings.made.flaws:
+        if flaw not in known:
+            _log.warning(
+                "definition.%s kind=%s name=%s: %s",
+                "shadowed" if flaw.shadowed else "broken",
+                flaw.kind,
+                flaw.name,
+                flaw.reason,
+            )
 
 
 def _replica(role: str) -> Replica:

@@ -1,5 +1,6 @@
 """The nouns: what passes between rooms, as frozen values. Standard library only."""
 
+import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -114,6 +115,9 @@ class Delivery:
     event_at: datetime | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     linger_s: float = 0  # when it is queued: how long it may wait for others to share a request with
+    slow: bool = False  # when it is queued: whether what is new may pass it
+    order_key: str | None = None  # those of one key leave one after the other, by `log_id`
+    expires_at: datetime | None = None  # not to be sent any more from then on
 
     @property
     def route(self) -> "Route":
@@ -140,6 +144,8 @@ class Waiting:
     route: Route
     octets: int
     due: bool
+    log_id: int | None = None
+    order_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +237,7 @@ class Circuit:
     window_at: datetime | None = None  # since when the following two are counted
     window_requests: int = 0
     window_failures: int = 0
+    drain_before: datetime | None = None  # what was due by then is a backlog, which leaves at `drain_rate`
 
 
 class DeadReason(StrEnum):
@@ -241,6 +248,8 @@ class DeadReason(StrEnum):
     RENDER = "render"  # the condition or template failed on this row
     TOO_LARGE = "too_large"  # the payload is over the service's limit
     INVALID = "invalid"  # the rendered request cannot be sent at all
+    REMOVED = "removed"  # its service or rule was deleted, or it was given up by hand, while it waited
+    EXPIRED = "expired"  # it waited longer than its rule allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +301,13 @@ class Watched:
 def delivery_id(site: str, rule: str, log_id: int) -> str:
     """Return the id of the delivery of one log row by one rule: the same for ever, on every replica."""
     return str(uuid.uuid5(_DELIVERY_NAMESPACE, f"{site}/{rule}/{log_id}"))
+
+
+def order_key(site: str, rule: str, text: str) -> str | None:
+    """Return the short hash by which deliveries of one rule and one key are told; None: they have no key."""
+    if not text.strip():
+        return None
+    return hashlib.sha256(f"{site}/{rule}/{text.strip()}".encode()).hexdigest()[:16]
 
 
 def batch_id(delivery_ids: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar import upkeep
+from sidecar.bridge.backfill import Backfill
 from sidecar.bridge.quiet import unfinished
 from sidecar.hub import Hub
 from sidecar.store import cursors, replicas
@@ -19,8 +20,13 @@ _log = logging.getLogger("mih")
 
 _BEAT_S = 5
 _RELOAD_S = 2
+_LOOK_S = 3
 _CLOCK_S = 60
+_EXPIRE_S = 5
 _PRUNE_S = 600
+_STATS_S = 60
+_WATCH_S = 60
+_REPLAY_S = 0.5
 _LONGEST_WAIT_S = 30.0
 
 
@@ -61,7 +67,7 @@ class Steady:
         if self._failures > 1:
             return
         if isinstance(error, SQLAlchemyError):
-            where = self._hub.moodle.shown if self.name == "tail" else self._hub.store.shown
+            where = self._hub.moodle.shown if self.name in {"tail", "watch"} else self._hub.store.shown
             _log.error("%s.waiting: %s. It goes on by itself.", self.name, explain(error, where))
         else:
             _log.exception("%s.failed: this should not happen; it is tried again", self.name)
@@ -75,6 +81,14 @@ class Scheduler:
         self._stop = threading.Event()
         self._tail = Steady("tail", self._read_all, hub)
         self._dispatch = Steady("dispatch", hub.dispatcher.run_once, hub)
+        self._backfill = Backfill(
+            hub.moodle,
+            hub.store,
+            hub.log,
+            replica=hub.replica.name,
+            clock=hub.clock,
+            lease_s=hub.settings.tail.lease,
+        )
         self._started_at = hub.clock.now()
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
@@ -141,14 +155,19 @@ class Scheduler:
     def _plan(self, reload: Callable[[], None] | None) -> None:
         if self.tails:
             self._every(self._hub.settings.tail.poll, self._tail)
+            self._every(_WATCH_S, Steady("watch", self._watch_moodle, self._hub), delay_s=3)
+            self._every(_REPLAY_S, Steady("replay", self._replay, self._hub))
         if self.dispatches:
             rescue_s = max(self._hub.settings.dispatch.lease / 4, 1)
             self._every(rescue_s, Steady("rescue", self._rescue, self._hub))
+            self._every(_EXPIRE_S, Steady("expire", self._expire, self._hub))
         if reload is not None:
             self._every(_RELOAD_S, Steady("reload", reload, self._hub))
+        self._every(_LOOK_S, Steady("definitions", self._look, self._hub), delay_s=_LOOK_S)
         self._every(_BEAT_S, Steady("beat", self._beat, self._hub))
         self._every(_CLOCK_S, Steady("clock", self._set_clock, self._hub))
         self._every(_PRUNE_S, Steady("prune", self._prune, self._hub), delay_s=30)
+        self._every(_STATS_S, Steady("stats", self._roll_up, self._hub), delay_s=5)
 
     def _every(self, seconds: float, job: Steady, delay_s: float = 0) -> None:
         first = datetime.now(UTC) + timedelta(seconds=delay_s)
@@ -167,8 +186,26 @@ class Scheduler:
         if upkeep.rescue(self._hub.store, self._hub.settings, self._hub.clock):
             self._hub.dispatcher.wake()
 
+    def _expire(self) -> None:
+        if upkeep.expire(self._hub.store, self._hub.clock):
+            self._hub.dispatcher.wake()  # what waited for one of them may go now
+
+    def _replay(self) -> None:
+        if self._backfill.run_once(self._hub.tail.harvester):
+            self._hub.dispatcher.wake()
+
     def _prune(self) -> None:
         upkeep.prune(self._hub.store, self._hub.settings, self._hub.clock)
+
+    def _roll_up(self) -> None:
+        upkeep.roll_up(self._hub.store, self._hub.clock, stopping=self._stop.is_set)
+
+    def _watch_moodle(self) -> None:
+        hub = self._hub
+        upkeep.watch_moodle(hub.moodle, hub.store, hub.log, hub.settings, hub.clock)
+
+    def _look(self) -> None:
+        self._hub.refresh()
 
     def _set_clock(self) -> None:
         upkeep.set_clock(self._hub.store, self._hub.clock)

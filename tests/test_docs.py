@@ -301,6 +301,7 @@ def test_a_page_is_finished_and_speaks_of_the_product_alone(path: Path) -> None:
         ("configuration.md", "es/configuracion.md"),
         ("templates.md", "es/plantillas.md"),
         ("operations.md", "es/operacion.md"),
+        ("dashboard.md", "es/panel.md"),
     ],
 )
 def test_a_page_for_users_is_there_in_both_languages(english: str, spanish: str) -> None:

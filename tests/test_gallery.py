@@ -15,10 +15,10 @@ import yaml
 from sqlalchemy import NullPool, create_engine, select
 
 from sidecar.bridge.harvest import Harvest, Harvester
-from sidecar.doctor.rules import catalogue
 from sidecar.errors import ConfigError
 from sidecar.hub import load
 from sidecar.model import Event, Held, delivery_id
+from sidecar.moodle.catalogue import catalogue
 from sidecar.moodle.decode import decode
 from sidecar.moodle.names import NameFilter
 from sidecar.settings import ReadyTemplate, Rule, Service, gallery, rule_text

@@ -1,6 +1,7 @@
 """What people do to one delivery or service by hand: send now, never send, pause, resume."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -8,38 +9,42 @@ from sqlalchemy import Connection, Row
 from sidecar.bridge.replay import Fate, discard, replay
 from sidecar.errors import HubError, NotFound
 from sidecar.model import DeliveryState
-from sidecar.settings import Settings
-from sidecar.store import deliveries, dlq, queue, services
+from sidecar.settings import Kind, Settings
+from sidecar.store import audit, deliveries, dlq, queue, services
+from sidecar.store.audit import Author
 from sidecar.store.engine import Database
 from sidecar.store.find import find_delivery, known
+from sidecar.store.waiting import bury_waiting, cancel_waiting
+from sidecar.store.words import count
 
 
 class LeftAlone(HubError):
     """Delivery {id} was left alone: {reason}."""
 
 
-def retry(store: Database, key: str, *, now: datetime) -> Row[Any]:
+def retry(store: Database, key: str, *, now: datetime, by: Author | None = None) -> Row[Any]:
     """Make a waiting, dead or cancelled delivery due now; return it. Raises NotFound and LeftAlone."""
     with store.read() as conn:
         row = find_delivery(conn, key)
         letter = dlq.get(conn, row.delivery_id)
-    problem = _replay(store, letter, now) if letter else _revive(store, row, now)
+    problem = _replay(store, letter, now, by) if letter else _revive(store, row, now, by)
     if problem:
         raise LeftAlone(f"Delivery {row.id} was left alone: {problem}.")
     with store.read() as conn:
         return find_delivery(conn, row.delivery_id)
 
 
-def cancel(store: Database, key: str, *, now: datetime) -> Row[Any]:
+def cancel(store: Database, key: str, *, now: datetime, by: Author | None = None) -> Row[Any]:
     """Never send a pending or dead delivery; return it. Raises NotFound and LeftAlone."""
     with store.read() as conn:
         row = find_delivery(conn, key)
         letter = dlq.get(conn, row.delivery_id)
     if letter:
-        discard(store, [letter], now=now)
+        discard(store, [letter], now=now, by=by)
     else:
         with store.write() as conn:
-            queue.cancel(conn, [row.delivery_id], now=now)
+            if queue.cancel(conn, [row.delivery_id], now=now):
+                audit.note(conn, by, "delivery.cancel", f"delivery {row.delivery_id}", now=now)
     with store.read() as conn:
         after = find_delivery(conn, row.delivery_id)
     if after.state != DeliveryState.CANCELLED:
@@ -47,27 +52,62 @@ def cancel(store: Database, key: str, *, now: datetime) -> Row[Any]:
     return after
 
 
-def switch(conn: Connection, settings: Settings, name: str, *, paused: bool, now: datetime) -> None:
+class Ending(StrEnum):
+    """What is to become of deliveries that wait."""
+
+    CANCEL = "cancel"  # they are never sent
+    BURY = "bury"  # they become dead letters
+
+
+def settle_waiting(
+    store: Database, kind: Kind, name: str, ending: Ending, *, now: datetime, by: Author | None = None
+) -> int:
+    """Cancel or bury all that waits for a service or was made by a rule; return how many.
+
+    What is being sent is finished.
+    """
+    with store.write() as conn:
+        if ending is Ending.CANCEL:
+            settled = cancel_waiting(conn, kind, name, now=now)
+        else:
+            settled = bury_waiting(conn, kind, name, error="it was given up by hand while it waited", now=now)
+        if settled:
+            owed = count(settled, "waiting delivery", "waiting deliveries")
+            audit.note(conn, by, f"queue.{ending}", f"{kind} {name}", owed, now=now)
+    return settled
+
+
+def switch(
+    conn: Connection,
+    settings: Settings,
+    name: str,
+    *,
+    paused: bool,
+    now: datetime,
+    by: Author | None = None,
+) -> None:
     """Pause or resume a service. Raises NotFound for one that is not there, or not in force yet."""
     if services.pause(conn, name, pause=paused, now=now):
+        audit.note(conn, by, f"service.{'pause' if paused else 'resume'}", f"service {name}", now=now)
         return
     if name in settings.services:
         raise NotFound(f"{name} is in the configuration but not in force yet: start `mih run` with it once.")
     known(name, [row.name for row in services.all_rows(conn)], "service")
 
 
-def _replay(store: Database, letter: Row[Any], now: datetime) -> str | None:
-    done = replay(store, [letter], now=now)[0]
+def _replay(store: Database, letter: Row[Any], now: datetime, by: Author | None) -> str | None:
+    done = replay(store, [letter], now=now, by=by)[0]
     if done.fate is Fate.NEVER_RENDERED:
         return f"it was never rendered: `mih dlq replay {letter.delivery_id} --render` renders it again"
     return done.detail
 
 
-def _revive(store: Database, row: Row[Any], now: datetime) -> str | None:
+def _revive(store: Database, row: Row[Any], now: datetime, by: Author | None) -> str | None:
     with store.write() as conn:
         if _was_never_rendered(row):
             return "it was never rendered, and its dead letter was deleted: there is nothing to send"
         if queue.revive(conn, [row.delivery_id], now=now):
+            audit.note(conn, by, "delivery.retry", f"delivery {row.delivery_id}", now=now)
             return None
         return f"it is {_state_now(conn, row.delivery_id)}"
 

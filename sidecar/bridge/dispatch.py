@@ -2,25 +2,27 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, count
+from itertools import chain
 from math import inf
 from queue import Empty, SimpleQueue
 from random import Random
 
 from sqlalchemy import Connection
 
-from sidecar.bridge.lanes import InHand, Lane, Sent
-from sidecar.bridge.settle import judge, pause_gone, sightings, tell, tell_paused, without_texts
+from sidecar.bridge.claims import Claimer
+from sidecar.bridge.lanes import Desk, InHand, Lane, Sent
+from sidecar.bridge.pace import Pace
+from sidecar.bridge.senders import work
+from sidecar.bridge.settle import has_expired, judge, pause_gone, sightings, tell, tell_paused, without_texts
 from sidecar.bridge.terms import Terms
 from sidecar.clock import Clock
 from sidecar.gateway import circuit as breaker
 from sidecar.gateway import health
-from sidecar.gateway.rate import Slots, free_slots
-from sidecar.model import Circuit, Settlement
+from sidecar.model import Circuit, Settlement, Step
 from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
-from sidecar.store import circuits, queue, rates, services
+from sidecar.store import circuits, order, queue, services
 from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
 
@@ -29,7 +31,6 @@ _log = logging.getLogger("mih.dispatch")
 _MOST_AT_ONCE = 500
 _LINGER_S = 0.01
 _HEALTH_KNOWN_S = 0.25
-_PROBE_SLACK_S = 10.0
 
 
 class Dispatcher:
@@ -53,7 +54,7 @@ class Dispatcher:
     ) -> None:
         self._store, self._replica, self._settings, self._clock = store, replica, settings, clock
         self._settled = settled
-        self._sent: SimpleQueue[Sent | None] = SimpleQueue()
+        self._sent: SimpleQueue[Sequence[Sent]] = SimpleQueue()
         self._lanes: dict[str, Lane] = {}
         self._leaving: list[Lane] = []
         self._wanted = Terms(wanted, rules)
@@ -64,7 +65,9 @@ class Dispatcher:
         self._paused: frozenset[str] = frozenset()
         self._health_until = 0.0
         self._renew_at = 0.0
-        self._claims = count(1)
+        pace = Pace(store, clock)
+        self._claimer = Claimer(store, pace, clock, replica=replica, lease_s=settings.lease)
+        self._desk = Desk(work, self._sent.put, self._may_send, pace.next_times, self._chance.random)
         self._stopping = threading.Event()
         self._next_due: datetime | None = None
 
@@ -75,7 +78,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Look for due deliveries now. Safe from any thread."""
-        self._sent.put(None)
+        self._sent.put(())
 
     @property
     def in_hand(self) -> int:
@@ -117,31 +120,23 @@ class Dispatcher:
         self._leaving = [lane for lane in self._leaving if lane.in_hand]
         for name in list(self._lanes):
             lane = self._lanes[name]
-            same = wanted.services.get(name) == lane.service and wanted.timeouts(name) == lane.timeouts
+            same = wanted.services.get(name) == lane.service and wanted.manners(name) == lane.manners
             if not same or lane.capacity != (lane.service.max_concurrency or share):
                 lane.close()
                 self._leaving.append(self._lanes.pop(name))
         for name, service in wanted.services.items():
             if name not in self._lanes:
-                capacity, timeouts = service.max_concurrency or share, wanted.timeouts(name)
-                self._lanes[name] = self._lane(name, service, capacity, timeouts)
-
-    def _lane(self, name: str, service: Service, capacity: int, timeouts: Mapping[str, float]) -> Lane:
-        return Lane(
-            name,
-            service,
-            capacity,
-            timeouts=timeouts,
-            clock=self._clock,
-            hand_back=self._sent.put,
-            may_send=self._may_send,
-        )
+                capacity, manners = service.max_concurrency or share, wanted.manners(name)
+                self._lanes[name] = Lane(
+                    name, service, capacity, manners=manners, clock=self._clock, desk=self._desk
+                )
 
     def _may_send(self, item: InHand) -> bool:
         """Ask just before sending: the world may have changed since the claim."""
-        timeout_s = item.lane.timeout_s(item.claimed.delivery)
+        timeout_s = item.lane.timeout_s(item.delivery)
         here = self._clock.monotonic()
         timely = here + timeout_s < item.lease_ends and here <= item.not_after
+        timely = timely and not has_expired(item.delivery, self._clock.now())
         leaving = self._stopping.is_set() or item.lane.closing
         return timely and not leaving and (item.claimed.probe or self._open_to(item.lane.name))
 
@@ -167,8 +162,7 @@ class Dispatcher:
             except Empty:
                 break
             wait_until = min(wait_until, self._clock.monotonic() + _LINGER_S)
-            if sent is not None:
-                batch.append(sent)
+            batch += sent
         return batch
 
     def _settle(self) -> None:
@@ -210,9 +204,18 @@ class Dispatcher:
             tell(settlement, 1 + policies[settlement.claimed.number].most_retries)
             if self._settled:
                 self._settled(settlement)
+        self._pass_on(valid)
         if len(valid) < len(settlements):
             _log.warning("dispatch.lease_lost deliveries=%d", len(settlements) - len(valid))
         self._next_due = None
+
+    def _pass_on(self, settled: Sequence[Settlement]) -> None:
+        """Let the next of each order key come forward."""
+        over = [item.claimed for item in settled if item.decision.step in {Step.DONE, Step.BURY}]
+        numbers = [item.number for item in over if item.delivery.order_key]
+        if numbers:
+            with self._store.write() as conn:
+                order.pass_on(conn, numbers)
 
     def _retry(self, sent: Sent) -> RetrySettings:
         return self._wanted.retry(sent.item.claimed.delivery, sent.item.lane.service)
@@ -227,15 +230,17 @@ class Dispatcher:
             cold = [lane.name for lane in self._lanes.values() if not lane.hot and self._callable(lane, now)]
             due = queue.first_due(conn, cold)
         for lane in self._lanes.values():
-            ready = self._callable(lane, now) and (lane.hot or due.get(lane.name, now + timedelta(1)) <= now)
-            lane.hot = ready and self._claim_for(lane, now)
+            circuit = self._circuits.get(lane.name)
+            lane.drain_before = circuit.drain_before if circuit else None
+            lane.hot = self._callable(lane, now) and self._claim_for(lane, due.get(lane.name), now)
         self._next_due = min(chain(self._later(due, now)), default=None)
 
     def _later(self, due: Mapping[str, datetime], now: datetime) -> list[datetime]:
         """Return when something will have to be looked at: deliveries due, cooldowns over, free moments."""
         cooldowns = [circuit.probe_at for circuit in self._circuits.values() if circuit.probe_at]
         rated = [lane.resume_at for lane in self._lanes.values() if lane.resume_at]
-        return [moment for moment in (*due.values(), *cooldowns, *rated) if moment > now]
+        drained = [lane.drain_at for lane in self._lanes.values() if lane.drain_at]
+        return [moment for moment in (*due.values(), *cooldowns, *rated, *drained) if moment > now]
 
     def _callable(self, lane: Lane, now: datetime) -> bool:
         if not lane.room or lane.name in self._paused or _paced(lane, now):
@@ -243,50 +248,22 @@ class Dispatcher:
         circuit = self._circuits.get(lane.name)
         return circuit is None or breaker.admits(circuit) or breaker.probe_due(circuit, now)
 
-    def _claim_for(self, lane: Lane, now: datetime) -> bool:
+    def _claim_for(self, lane: Lane, due: datetime | None, now: datetime) -> bool:
         """Claim for one service; return whether there is more."""
-        circuit = self._circuits.get(lane.name)
-        probe = circuit is not None and not breaker.admits(circuit)
-        token, here = f"{self._replica}#{next(self._claims)}", self._clock.monotonic()
-        limit, wait_s = 1 if probe else lane.room, lane.longest_timeout_s + _PROBE_SLACK_S
-        with self._store.write() as conn:
-            if probe and not circuits.take_probe(conn, lane.name, now=now, wait_s=wait_s):
-                return False
-            slots = self._slots(conn, lane, limit)
-            limit = limit if slots is None else slots.count
-            claimed = queue.claim(
-                conn, lane.name, limit, token=token, now=now, lease_s=self._settings.lease, probe=probe
-            )
-            if slots is not None and claimed:
-                rates.take(conn, lane.name, until=slots.moment(len(claimed)))
-            if probe and not claimed:
-                conn.rollback()  # nothing to probe with: the probe stays free
-        lane.resume_at = slots.again_after(len(claimed)) if slots else None
-        until = now + timedelta(seconds=wait_s) if probe else None
-        for number, item in enumerate(claimed):
-            times = self._times(slots, number) if slots else (-inf, inf)
-            lane.put(InHand(item, lane, here + self._settings.lease, *times, until))
-        return not probe and len(claimed) == limit
-
-    def _slots(self, conn: Connection, lane: Lane, most: int) -> Slots | None:
-        """Return the moments to send at, ours to take in this transaction; None without a rate limit."""
-        rate = lane.service.rate_limit
-        if rate is None:
-            return None
-        next_at = rates.lock(conn, lane.name)
-        # Not the time when this round began: we may have waited for the connection and for the lock.
-        return free_slots(next_at, rate, now=self._clock.now(), most=most)
-
-    def _times(self, slots: Slots, number: int) -> tuple[float, float]:
-        """Return a moment on the stopwatch, and until when it may be used."""
-        left_s = (slots.moment(number) - self._clock.now()).total_seconds()
-        moment = self._clock.monotonic() + left_s
-        return moment, moment + slots.late_s
+        circuit, waits = self._circuits.get(lane.name), lane.hot or (due is not None and due <= now)
+        if circuit is not None and not breaker.admits(circuit):
+            if waits:
+                self._claimer.claim_probe(lane, now)
+            return False
+        if lane.manners.batches:
+            return (waits or due is not None) and self._claimer.claim_batches(lane, now)
+        return waits and self._claimer.claim(lane, now)
 
     def _learn_health(self, conn: Connection) -> None:
         if self._clock.monotonic() >= self._health_until:
-            self._circuits = circuits.load_all(conn)
+            # In this order: whoever sees that a service goes on also sees where its backlog ends.
             self._paused = services.paused(conn)
+            self._circuits = circuits.load_all(conn)
             self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
 
     def _renew(self) -> None:

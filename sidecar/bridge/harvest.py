@@ -1,19 +1,21 @@
 """Events in, deliveries out: match, look up, render. What cannot be rendered becomes a dead letter."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
+from sidecar.bridge.batches import joined_octets
 from sidecar.bridge.match import CompiledRule, RuleBook
 from sidecar.bridge.render import PayloadTooLarge, scope
 from sidecar.errors import TemplateError
-from sidecar.model import DeadLetter, DeadReason, Delivery, Event, Held, delivery_id
+from sidecar.model import DeadLetter, DeadReason, Delivery, Event, Held, delivery_id, order_key
 from sidecar.moodle import lookups
 from sidecar.moodle.decode import mask
-from sidecar.settings import Settings
+from sidecar.settings import Rule, Settings
 from sidecar.store import counts
 
 _LONGEST_ENDPOINT = 8_000
@@ -40,6 +42,15 @@ class Candidate:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An event, a rule that names it, and why that holds it back; None: it is wanted."""
+
+    compiled: CompiledRule
+    event: Event
+    held: Held | None
+
+
 class Harvester:
     """Applies one state of the configuration to events."""
 
@@ -58,22 +69,34 @@ class Harvester:
             self._reap(candidate, found, now, harvest)
         return harvest
 
+    def judge(
+        self, conn: Connection, events: Sequence[Event], *, newest: Callable[[Event], datetime], now: datetime
+    ) -> list[Judged]:
+        """Return what the rules that name these events think of them; of templates only `when` is run.
+
+        `newest` says from which moment the age of an event is counted. A `when` that fails holds nothing
+        back: the tail makes a dead letter of it.
+        """
+        judged = [one for event in events for one in self._pairs(event, newest(event))]
+        free = [Candidate(one.compiled, one.event) for one in judged if one.held is None]
+        records = self._look_up(conn, free)
+        unmet = {
+            (candidate.compiled.rule.name, candidate.event.id)
+            for candidate, found in zip(free, records, strict=True)
+            if not self._wants(candidate, found, now)
+        }
+        return [
+            replace(one, held=Held.WHEN) if (one.compiled.rule.name, one.event.id) in unmet else one
+            for one in judged
+        ]
+
     def render(
         self, candidate: Candidate, records: Mapping[str, lookups.Record], *, now: datetime
     ) -> Delivery | None:
         """Return the delivery of one event by one rule; None if the rule's condition does not hold."""
         rule, event, template = candidate.compiled.rule, candidate.event, candidate.compiled.template
         number = delivery_id(self.settings.site, rule.name, event.id)
-        names = scope(
-            event,
-            records,
-            rule=rule.name,
-            service=rule.service,
-            delivery_id=number,
-            site=self.settings.site,
-            now=now,
-            site_url=self.settings.site_url,
-        )
+        names = self._scope(candidate, records, now)
         if not template.condition(names):
             return None
         made = template.render_all(names)
@@ -91,19 +114,42 @@ class Harvester:
             created_at=now,
             event_at=_moment(event.timecreated),
             headers=made.headers,
+            linger_s=rule.batch.linger if rule.batch else 0,
+            order_key=order_key(self.settings.site, rule.name, template.order_key(names)),
+            expires_at=_after(now, rule.expires_after),
         )
 
     def _candidates(self, events: Sequence[Event], newest: datetime, harvest: Harvest) -> list[Candidate]:
-        candidates = []
-        for event in events:
-            for compiled in self.book.for_event(event.eventname):
-                seen = mask(event) if event.anonymous and compiled.rule.anonymous == "mask" else event
-                held = compiled.holds_back(seen, newest)
-                if held is None:
-                    candidates.append(Candidate(compiled, seen))
-                else:
-                    harvest.tally[compiled.rule.name, held] += 1
-        return candidates
+        judged = [one for event in events for one in self._pairs(event, newest)]
+        harvest.tally += Counter((one.compiled.rule.name, str(one.held)) for one in judged if one.held)
+        return [Candidate(one.compiled, one.event) for one in judged if one.held is None]
+
+    def _pairs(self, event: Event, newest: datetime) -> Iterator[Judged]:
+        """Yield the event with each rule that names it, as that rule sees it, judged by age and columns."""
+        for compiled in self.book.for_event(event.eventname):
+            seen = mask(event) if event.anonymous and compiled.rule.anonymous == "mask" else event
+            yield Judged(compiled, seen, compiled.holds_back(seen, newest))
+
+    def _wants(self, candidate: Candidate, records: Mapping[str, lookups.Record], now: datetime) -> bool:
+        try:
+            return candidate.compiled.template.condition(self._scope(candidate, records, now))
+        except Exception:  # noqa: BLE001 - as when the tail renders it: whatever fails here becomes a letter
+            return True
+
+    def _scope(
+        self, candidate: Candidate, records: Mapping[str, lookups.Record], now: datetime
+    ) -> Mapping[str, Any]:
+        rule, event = candidate.compiled.rule, candidate.event
+        return scope(
+            event,
+            records,
+            rule=rule.name,
+            service=rule.service,
+            delivery_id=delivery_id(self.settings.site, rule.name, event.id),
+            site=self.settings.site,
+            now=now,
+            site_url=self.settings.site_url,
+        )
 
     def _look_up(
         self, conn: Connection, candidates: Sequence[Candidate]
@@ -121,29 +167,42 @@ class Harvester:
         except Exception as error:  # noqa: BLE001 - one row that cannot be rendered must not stop the tail
             text = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
             reason = DeadReason.TOO_LARGE if isinstance(error, PayloadTooLarge) else DeadReason.RENDER
-            harvest.letters.append(self._letter(candidate, reason, text, now))
-            harvest.tally[name, counts.DEAD] += 1
+            self._bury(candidate, reason, text, now, harvest)
             return
         if delivery is None:
             harvest.tally[name, Held.WHEN] += 1
             return
-        fault = self._fault(delivery)
-        if fault is None:
+        fault = self._fault(delivery, candidate.compiled.rule)
+        if fault is not None:
+            self._bury(candidate, *fault, now, harvest)
+        elif candidate.compiled.rule.shadow:
+            harvest.tally[name, counts.SHADOW] += 1
+        else:
             harvest.deliveries.append(delivery)
             if (size := size_of(delivery)) > LARGE_PAYLOAD:
                 harvest.large[name] = size
             harvest.tally[name, counts.QUEUED] += 1
-        else:
-            harvest.letters.append(self._letter(candidate, *fault, now))
-            harvest.tally[name, counts.DEAD] += 1
 
-    def _fault(self, delivery: Delivery) -> tuple[DeadReason, str] | None:
+    def _bury(
+        self, candidate: Candidate, reason: DeadReason, error: str, now: datetime, harvest: Harvest
+    ) -> None:
+        rule = candidate.compiled.rule
+        if rule.shadow:
+            harvest.tally[rule.name, counts.SHADOW_FAILED] += 1
+            return
+        harvest.letters.append(self._letter(candidate, reason, error, now))
+        harvest.tally[rule.name, counts.DEAD] += 1
+
+    def _fault(self, delivery: Delivery, rule: Rule) -> tuple[DeadReason, str] | None:
         """Return why a rendered delivery cannot be sent, or None."""
         service = self.settings.services.get(delivery.service)
-        size = size_of(delivery)
+        size = size_of(delivery) if rule.batch is None else joined_octets(size_of(delivery), 1)
         if service is not None and size > service.max_payload:
             name = f"services.{delivery.service}.max_payload"
             return DeadReason.TOO_LARGE, f"the payload has {size} bytes; {name} is {service.max_payload}"
+        if rule.batch is not None and size > rule.batch.max_bytes:
+            name = f"batch.max_bytes of the rule {rule.name}"
+            return DeadReason.TOO_LARGE, f"the payload has {size} bytes; {name} is {rule.batch.max_bytes}"
         if len(delivery.endpoint) > _LONGEST_ENDPOINT:
             return DeadReason.INVALID, f"the endpoint has more than {_LONGEST_ENDPOINT} characters"
         if sum(len(name) + len(value) for name, value in delivery.headers.items()) > _LONGEST_HEADERS:
@@ -169,9 +228,27 @@ class Harvester:
         return DeadLetter(unsent, reason, error.replace("\0", "\ufffd"), row=asdict(event))
 
 
+def unstorable(harvest: Harvest, error: Exception) -> Harvest:
+    """Return the harvest of one row with its deliveries as dead letters that hold nothing of the row."""
+    unstored = [*harvest.deliveries, *(letter.delivery for letter in harvest.letters)]
+    reason = f"the store cannot hold it: {type(error).__name__}"
+    letters = [
+        DeadLetter(replace(delivery, body=None, headers={}), DeadReason.INVALID, reason)
+        for delivery in unstored
+    ]
+    return Harvest(letters=letters, tally=harvest.tally)
+
+
 def size_of(delivery: Delivery) -> int:
     """Return the bytes of a delivery's payload."""
     return len(delivery.body.encode()) if delivery.body else 0
+
+
+def _after(now: datetime, seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else now + timedelta(seconds=seconds)
+    except OverflowError:
+        return None  # later than there are dates: never
 
 
 def _moment(timecreated: int) -> datetime | None:

@@ -1,21 +1,24 @@
 """A bulkhead per service: its own threads and its own inbox, so that a slow service delays nobody else."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from math import inf
-from queue import SimpleQueue
 
+from sidecar.bridge import batches
+from sidecar.bridge.inbox import Inbox, Reader
 from sidecar.clock import Clock
-from sidecar.gateway.line import Line
 from sidecar.model import Attempt, Claimed, Delivery
-from sidecar.settings import Service
+from sidecar.settings import BatchSettings, Service
 
 _READ_AHEAD_S = 0.1
 _MOST_AHEAD = 500
 # A sleep is cut into pieces, so that it also ends by a clock that is turned by hand.
 _PIECE_S = 0.05
+
+Group = Sequence["InHand"]
 
 
 @dataclass(slots=True)
@@ -23,7 +26,8 @@ class InHand:
     """A claimed delivery in this process; the lease's end moves when it is renewed.
 
     Its service's rate limit gives it the time from `not_before` to `not_after`, on the stopwatch as
-    `lease_ends` is. A probe is ours alone until `probe_until`.
+    `lease_ends` is. A probe is ours alone until `probe_until`. Of those that share a request the `last` one
+    counts: when it is settled, the sender is free.
     """
 
     claimed: Claimed
@@ -32,42 +36,69 @@ class InHand:
     not_before: float = -inf
     not_after: float = inf
     probe_until: datetime | None = None
+    last: bool = True
+
+    @property
+    def delivery(self) -> Delivery:
+        """What is to be sent."""
+        return self.claimed.delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a sender hands back. No attempt: it was not sent, because it must not be any more."""
+    """What a sender hands back. No attempt: it was not sent, because it must not be any more.
+
+    Of those that had one fate together one is `charged`: the circuit counts requests. Their retries have the
+    same `luck`, so that they come back together; None: its own.
+    """
 
     item: InHand
     attempt: Attempt | None
+    charged: bool = True
+    luck: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What senders do, and whom they ask and tell. All of it is called by their threads."""
+
+    work: Callable[["Lane", Reader[Group]], None]
+    hand_back: Callable[[Sequence[Sent]], None]
+    may_send: Callable[[InHand], bool]
+    next_times: Callable[["Lane"], tuple[float, float] | None]  # of the rate limit; None: none to be had
+    draw: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What rules change of the way to their service."""
+
+    timeouts: Mapping[str, float]
+    batches: Mapping[str, BatchSettings]
 
 
 class Lane:
     """The senders of one service. Threads start when there is work for them and live until `close`."""
 
     def __init__(
-        self,
-        name: str,
-        service: Service,
-        capacity: int,
-        *,
-        timeouts: Mapping[str, float],
-        clock: Clock,
-        hand_back: Callable[[Sent], None],
-        may_send: Callable[[InHand], bool],
+        self, name: str, service: Service, capacity: int, *, manners: Manners, clock: Clock, desk: Desk
     ) -> None:
-        self.name, self.service, self.capacity, self.timeouts = name, service, capacity, timeouts
+        self.name, self.service, self.capacity, self.manners = name, service, capacity, manners
         self.in_hand: dict[int, InHand] = {}
         self.hot = False  # the last claim took all it asked for: there is more
         self.resume_at: datetime | None = None  # the rate limit has nothing to give before
+        self.drain_before: datetime | None = None  # what was due by then leaves at the drain rate
+        self.drained_until: datetime | None = None  # of that nothing is left
+        self.drain_at: datetime | None = None  # more of it may leave then
+        self._turns = count()
+        self._requests = 0
         self._rate = 0.0
         self._finished = 0
         self._counted_at = clock.monotonic()
-        self._clock = clock
-        self._hand_back = hand_back
-        self._may_send = may_send
+        self.clock = clock
+        self.desk = desk
         self._closing = threading.Event()
-        self._inbox: SimpleQueue[InHand | None] = SimpleQueue()
+        self._inbox: Inbox[Group] = Inbox()
         self._threads: list[threading.Thread] = []
 
     @property
@@ -78,44 +109,65 @@ class Lane:
     @property
     def longest_timeout_s(self) -> float:
         """The longest that a request may take."""
-        return max(self.service.timeout, *self.timeouts.values(), 0)
+        return max(self.service.timeout, *self.manners.timeouts.values(), 0)
 
     def timeout_s(self, delivery: Delivery) -> float:
         """Return how long the request of a delivery may take: as its rule says, or as its service does."""
-        return self.timeouts.get(delivery.rule or "", self.service.timeout)
+        return self.manners.timeouts.get(delivery.rule or "", self.service.timeout)
+
+    def joins(self, delivery: Delivery) -> bool:
+        """Whether a delivery goes out in an array, be it the only one there."""
+        return (delivery.rule or "") in self.manners.batches and batches.joins(delivery.route)
 
     @property
     def room(self) -> int:
-        """How many more deliveries to claim: enough for all senders, and for what they finish in an instant.
+        """How many more requests to claim: enough for all senders, and for what they finish in an instant.
 
         A service that answers slowly gets nothing in advance, since what waits here is lost time elsewhere.
-        Nothing is claimed for a few free places while most are taken: claims are made in batches. With a rate
-        limit there is a free sender for each, so that each goes out at its moment.
+        Nothing is claimed for a few free places while most are taken: each claim has its cost. With a rate
+        limit there is a free sender for each, so that each goes out at its moment. Where rules send batches
+        nothing is claimed in advance either: they may be large.
         """
         if self.service.rate_limit is not None:
-            return max(self.capacity - len(self.in_hand), 0)
-        target = self.capacity + min(int(self._rate * _READ_AHEAD_S), _MOST_AHEAD)
-        room = target - len(self.in_hand)
+            return max(self.capacity - self._requests, 0)
+        ahead = 0 if self.manners.batches else min(int(self._rate * _READ_AHEAD_S), _MOST_AHEAD)
+        target = self.capacity + ahead
+        room = target - self._requests
         return room if room * 4 >= target else 0
 
-    def put(self, item: InHand) -> None:
-        """Give a claimed delivery to the senders. Called by one thread only."""
-        self.in_hand[item.claimed.number] = item
-        self._inbox.put(item)
-        if len(self._threads) < min(self.capacity, len(self.in_hand)):
+    @property
+    def backlog_until(self) -> datetime | None:
+        """What was due by then has to leave at the drain rate; None: nothing has."""
+        drains = self.service.drain_rate is not None and self.drain_before != self.drained_until
+        return self.drain_before if drains else None
+
+    def half_of(self, room: int) -> int:
+        """Return how much of the room a backlog may have; what is new gets the other half, or every other."""
+        return room // 2 if room > 1 else next(self._turns) % 2 * room
+
+    def put(self, items: Group) -> None:
+        """Give claimed deliveries, those of one request, to the senders. Called by one thread only."""
+        self.in_hand |= {item.claimed.number: item for item in items}
+        self._requests += 1
+        self._inbox.put(items)
+        if len(self._threads) < min(self.capacity, self._requests):
             name = f"sender-{self.name}-{len(self._threads)}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            work = (self, self._inbox.reader())
+            thread = threading.Thread(target=self.desk.work, args=work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def done(self, item: InHand) -> None:
         """Forget a delivery that is settled."""
         self.in_hand.pop(item.claimed.number, None)
+        if not item.last:
+            return
+        self._requests -= 1
         self._finished += 1
-        passed = self._clock.monotonic() - self._counted_at
+        passed = self.clock.monotonic() - self._counted_at
         if passed >= _READ_AHEAD_S:
             self._rate = self._finished / passed
-            self._finished, self._counted_at = 0, self._clock.monotonic()
+            self._finished, self._counted_at = 0, self.clock.monotonic()
 
     def close(self) -> None:
         """Let the threads finish what they are sending, hand back the rest unsent, and end."""
@@ -123,30 +175,8 @@ class Lane:
         for _ in self._threads:
             self._inbox.put(None)
 
-    def _work(self) -> None:
-        lines: dict[float, Line] = {}
-        try:
-            while (item := self._inbox.get()) is not None:
-                line = self._line(lines, item)
-                self._await(item, line)
-                attempt = line.send(item.claimed.delivery) if self._may_send(item) else None
-                self._hand_back(Sent(item, attempt))
-        finally:
-            for line in lines.values():
-                line.close()
-
-    def _line(self, lines: dict[float, Line], item: InHand) -> Line:
-        """Return this thread's line with the delivery's timeout; there are as many as rules' own timeouts."""
-        timeout = self.timeout_s(item.claimed.delivery)
-        if timeout not in lines:
-            service = self.service.model_copy(update={"timeout": timeout})
-            lines[timeout] = Line(service, self._clock)
-        return lines[timeout]
-
-    def _await(self, item: InHand, line: Line) -> None:
-        """Wait for the moment that the rate limit gives, the line made ready meanwhile: that takes time."""
-        if item.not_before > -inf:
-            line.prepare()
-        while (left := item.not_before - self._clock.monotonic()) > 0:
+    def rest(self, until: float) -> None:
+        """Let a sender wait for a moment on the stopwatch, or for the end."""
+        while (left := until - self.clock.monotonic()) > 0:
             if self._closing.wait(min(left, _PIECE_S)):
                 break

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sidecar.bridge.render import BrokenRule, Encoding, Template, compile_rule
@@ -13,6 +13,15 @@ from sidecar.model import Event, Held
 from sidecar.settings import Rule, Settings, Source
 
 _NAMES_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A column of `where` that has another value than is wanted."""
+
+    column: str
+    wanted: object
+    found: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +41,19 @@ class CompiledRule:
         limit = self.rule.max_event_age
         if limit is not None and event.timecreated < newest.timestamp() - limit:
             return Held.TOO_OLD
-        for column, wanted in self.rule.where.items():
-            value = getattr(event, column)
-            if value not in wanted if isinstance(wanted, tuple) else value != wanted:
-                return Held.WHERE
-        return None
+        return Held.WHERE if self.misfits(event) else None
+
+    def misfits(self, event: Event) -> tuple["Misfit", ...]:
+        """Return the columns of `where` that have other values than are wanted."""
+        return tuple(
+            Misfit(column, wanted, value)
+            for column, wanted in self.rule.where.items()
+            if (value := getattr(event, column)) not in (wanted if isinstance(wanted, tuple) else (wanted,))
+        )
+
+    def switched_on(self) -> "CompiledRule":
+        """Return the rule as if it were on, for a trial of one that is off or in the shadow."""
+        return replace(self, rule=self.rule.model_copy(update={"state": "on", "enabled": True}))
 
 
 class RuleBook:
@@ -64,14 +81,18 @@ def compile_book(settings: Settings, source: Source) -> RuleBook:
     compiled, problems = [], []
     for number, rule in enumerate(settings.rules):
         try:
-            template = _compiled(rule, settings)
-            compiled.append(CompiledRule(rule, template, version_of(rule)))
+            compiled.append(compile_one(rule, settings))
         except BrokenRule as broken:
             where = f"{source.where(f'rules[{number}]')} ({rule.name})"
             problems += [f"{where} {problem}" for problem in broken.problems]
     if problems:
         raise ConfigError(problems)
     return RuleBook(compiled)
+
+
+def compile_one(rule: Rule, settings: Settings) -> CompiledRule:
+    """Compile one rule, which may stand in no file. Raises BrokenRule with all its problems."""
+    return CompiledRule(rule, _compiled(rule, settings), version_of(rule))
 
 
 def _compiled(rule: Rule, settings: Settings) -> Template:
@@ -83,12 +104,17 @@ def _compiled(rule: Rule, settings: Settings) -> Template:
     )
     if service.type == "soap" and encoding.format != "json":
         raise BrokenRule(["format: SOAP has its own, arguments are given as json: leave format away"])
-    return compile_rule(rule, encoding, site_url=settings.site_url, max_size=service.max_payload)
+    return compile_rule(
+        rule, encoding, site_url=settings.site_url, max_size=service.max_payload, kind=service.type
+    )
 
 
 def version_of(rule: Rule) -> str:
-    """Return a short fingerprint of a rule's definition."""
-    text = json.dumps(rule.model_dump(mode="json"), sort_keys=True)
+    """Return a short fingerprint of a rule's definition.
+
+    Of what differs from the defaults only: else every option that a new program brings would change it.
+    """
+    text = json.dumps(rule.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from sidecar.bridge.holes import cut
 from sidecar.bridge.start import first_position
 from sidecar.moodle.logstore import LogStore, Range
-from sidecar.store import cursors, gaps
+from sidecar.store import cursors, gaps, versions
 from sidecar.store.engine import Database
 
 
@@ -22,7 +22,10 @@ def move(conn: Connection, site: str, position: int, holes: list[Range], *, now:
 
     What was missing above the new place is forgotten, since it is read again; so is what `holes` tells anew.
     """
+    before = cursors.load(conn, site)
     cursors.place(conn, site, position, now=now)
+    if before is not None and before.position < position:
+        versions.skip(conn, site, before.position, position, now=now)
     known_until = min([position, *(first - 1 for first, _ in holes)])
     for gap in gaps.waiting(conn, site):
         if gap.last_id > known_until:

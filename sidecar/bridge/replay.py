@@ -17,7 +17,8 @@ from sidecar.model import DeadReason, Delivery, DeliveryState, Event, delivery_i
 from sidecar.moodle.decode import decode
 from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings
-from sidecar.store import dlq, queue
+from sidecar.store import audit, dlq, queue
+from sidecar.store.audit import Author
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
 
@@ -61,7 +62,7 @@ class Again:
 
     def __init__(self, settings: Settings, book: RuleBook, moodle: Database, log: LogStore) -> None:
         self._settings, self._moodle, self._log = settings, moodle, log
-        self._rules = {item.rule.name: item for item in book.rules}
+        self._rules = {item.rule.name: item for item in book.rules if not item.rule.shadow}
 
     def render(self, letters: Sequence[Row[Any]], *, now: datetime) -> dict[str, Delivery | Replayed]:
         """Return by delivery id what each letter is today, or why it is nothing. Writes nothing.
@@ -118,7 +119,12 @@ class Again:
 
 
 def replay(
-    store: Database, letters: Sequence[Row[Any]], *, now: datetime, again: Again | None = None
+    store: Database,
+    letters: Sequence[Row[Any]],
+    *,
+    now: datetime,
+    again: Again | None = None,
+    by: Author | None = None,
 ) -> list[Replayed]:
     """Make the deliveries of dead letters due now, each with its id and all its attempts.
 
@@ -134,7 +140,8 @@ def replay(
             refused = [_left(one, Fate.NEVER_RENDERED, _NO_PAYLOAD) for one in piece if _is_bare(one)]
         out = {one.delivery_id for one in refused}
         ready = {key: item for key, item in made.items() if isinstance(item, Delivery)}
-        fates += refused + _put_back(store, [one for one in piece if one.delivery_id not in out], ready, now)
+        whole = [one for one in piece if one.delivery_id not in out]
+        fates += refused + _put_back(store, whole, ready, now, by)
     return fates
 
 
@@ -150,7 +157,7 @@ def replayed(done: Sequence[Replayed]) -> dict[str, Any]:
     }
 
 
-def discard(store: Database, letters: Sequence[Row[Any]], *, now: datetime) -> int:
+def discard(store: Database, letters: Sequence[Row[Any]], *, now: datetime, by: Author | None = None) -> int:
     """Delete dead letters and cancel their deliveries; return how many letters there were."""
     removed = 0
     for start in range(0, len(letters), PIECE):
@@ -158,25 +165,35 @@ def discard(store: Database, letters: Sequence[Row[Any]], *, now: datetime) -> i
         with store.write() as conn:
             queue.lock(conn, ids)
             queue.cancel(conn, ids, now=now)
-            removed += dlq.remove(conn, ids)
+            gone = dlq.remove(conn, ids)
+            _note(conn, by, "dead_letter.delete", ids if gone else [], now)
+            removed += gone
     return removed
 
 
 def _put_back(
-    store: Database, letters: Sequence[Row[Any]], rendered: Mapping[str, Delivery], now: datetime
+    store: Database,
+    letters: Sequence[Row[Any]],
+    rendered: Mapping[str, Delivery],
+    now: datetime,
+    by: Author | None,
 ) -> list[Replayed]:
     try:
         with store.write() as conn:
-            return _commit(conn, letters, rendered, now)
+            return _commit(conn, letters, rendered, now, by)
     except (DataError, IntegrityError, UnicodeError) as error:
         # Something in here cannot be stored: find the one letter, so that the others are replayed.
         if len(letters) == 1:
             return [_left(letters[0], Fate.STILL_FAILS, f"it cannot be stored: {type(error).__name__}")]
-        return [done for letter in letters for done in _put_back(store, [letter], rendered, now)]
+        return [done for letter in letters for done in _put_back(store, [letter], rendered, now, by)]
 
 
 def _commit(
-    conn: Connection, letters: Sequence[Row[Any]], rendered: Mapping[str, Delivery], now: datetime
+    conn: Connection,
+    letters: Sequence[Row[Any]],
+    rendered: Mapping[str, Delivery],
+    now: datetime,
+    by: Author | None,
 ) -> list[Replayed]:
     states = queue.lock(conn, [letter.delivery_id for letter in letters])
     movable = [letter for letter in letters if states.get(letter.delivery_id) not in _STATES]
@@ -186,11 +203,19 @@ def _commit(
             queue.revive(conn, [key], now=now, rendered=rendered[key])
     queue.revive(conn, [key for key in ids if key not in rendered], now=now)
     dlq.remove(conn, ids)
+    _note(conn, by, "dead_letter.replay", ids, now)
     stuck = [letter for letter in letters if letter not in movable]
     return [
         *(Replayed(letter.delivery_id, letter.service, Fate.REPLAYED) for letter in movable),
         *(_left(letter, Fate.LEFT_ALONE, _STATES[states.get(letter.delivery_id)]) for letter in stuck),
     ]
+
+
+def _note(conn: Connection, by: Author | None, action: str, ids: Sequence[str], now: datetime) -> None:
+    """Write one line for all of a piece: the first of them by name."""
+    if ids:
+        more = f"and {len(ids) - 1} more" if len(ids) > 1 else None
+        audit.note(conn, by, action, f"delivery {ids[0]}", more, now=now)
 
 
 _NO_PAYLOAD = "it was never rendered, so there is nothing to send as it was: add --render"

@@ -9,47 +9,57 @@ from random import Random
 from sqlalchemy import Connection
 
 from sidecar.bridge.lanes import Sent
-from sidecar.gateway import retry
+from sidecar.gateway import gone, retry
 from sidecar.gateway.health import Sighting
-from sidecar.model import Attempt, Decision, Outcome, Settlement, Step
+from sidecar.model import DeadReason, Decision, Delivery, Settlement, Step
 from sidecar.settings import RetrySettings
-from sidecar.store import services
 
 _log = logging.getLogger("mih.dispatch")
 
-_GONE = 410
 _NOT_SENT = Decision(Step.PARK)
+_EXPIRED = Decision(Step.BURY, reason=DeadReason.EXPIRED)
 
 
 def judge(sent: Sent, policy: RetrySettings, *, now: datetime, chance: Random) -> Settlement:
     """Return what becomes of a delivery after it was handed back."""
     claimed = sent.item.claimed
-    if sent.attempt is None or is_gone(sent.attempt):
+    if sent.attempt is None and has_expired(claimed.delivery, now):
+        return Settlement(claimed, None, _EXPIRED)
+    if sent.attempt is None or gone.is_gone(sent.attempt):
         return Settlement(claimed, sent.attempt, _NOT_SENT)
+    chance = chance if sent.luck is None else _Drawn(sent.luck)
     decision = retry.decide(
         sent.attempt, retries=claimed.attempts, policy=policy, now=now, probe=claimed.probe, chance=chance
     )
     return Settlement(claimed, sent.attempt, decision)
 
 
-def is_gone(attempt: Attempt) -> bool:
-    """Whether the service says that it is no longer there: what waits for it is parked, not buried."""
-    return attempt.outcome is Outcome.REJECTED and attempt.status == _GONE
+def has_expired(delivery: Delivery, now: datetime) -> bool:
+    """Whether it is too late to send it."""
+    return delivery.expires_at is not None and delivery.expires_at <= now
+
+
+class _Drawn(Random):
+    """What chance has said already."""
+
+    def __init__(self, drawn: float) -> None:
+        super().__init__(0)
+        self._drawn = drawn
+
+    def random(self) -> float:
+        """Return it once more."""
+        return self._drawn
 
 
 def pause_gone(conn: Connection, batch: Sequence[Sent], *, now: datetime) -> frozenset[str]:
     """Pause the services that are gone; return those that were not paused before."""
-    gone = {sent.item.lane.name for sent in batch if sent.attempt is not None and is_gone(sent.attempt)}
-    if not gone:
-        return frozenset()
-    new = gone - services.paused(conn)
-    return frozenset(name for name in sorted(new) if services.pause(conn, name, pause=True, now=now))
+    names = {sent.item.lane.name for sent in batch if sent.attempt is not None and gone.is_gone(sent.attempt)}
+    return gone.pause(conn, names, now=now)
 
 
 def tell_paused(names: frozenset[str]) -> None:
     """Write the notice: only a person can move their deliveries on."""
-    for name in sorted(names):
-        _log.warning("service.paused service=%s: it answered 410 Gone; mih services resume %s", name, name)
+    gone.tell(names)
 
 
 def without_texts(sent: Sent) -> Sent:
@@ -67,7 +77,7 @@ def sightings(batch: Sequence[Sent], *, now: datetime) -> list[Sighting]:
             sent.item.lane.name, sent.item.lane.service.circuit_breaker, sent.attempt, sent.item.claimed.probe
         )
         for sent in batch
-        if sent.attempt is not None or _is_ours(sent, now)
+        if (sent.charged if sent.attempt is not None else _is_ours(sent, now))
     ]
 
 

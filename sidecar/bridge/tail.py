@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from sidecar.bridge.harvest import Harvest, Harvester
+from sidecar.bridge.harvest import Harvest, Harvester, unstorable
+from sidecar.bridge.inforce import Register
 from sidecar.bridge.sight import Ahead, Behind, look_ahead, look_behind
 from sidecar.bridge.start import first_position
 from sidecar.bridge.watch import Watch
 from sidecar.clock import Clock
 from sidecar.errors import LeaseLost
-from sidecar.model import Cursor, DeadLetter, DeadReason
+from sidecar.model import Cursor
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.names import NameFilter
 from sidecar.settings import TailSettings
@@ -64,6 +65,7 @@ class Tail:
         self.harvester = harvester
         self._cursor: Cursor | None = None
         self._watch = Watch(store, site, clock)
+        self._register = Register(site)
         self._renew_at = 0.0
         self._limit = settings.batch
         self._told: set[str] = set()  # rules whose large payloads were mentioned
@@ -78,6 +80,7 @@ class Tail:
             self._cursor = None
             return Round(tailing=False)
         except BaseException:
+            self._register.forget()
             self._cursor = None  # what is remembered here may differ from the tables: read them again
             raise
 
@@ -104,6 +107,7 @@ class Tail:
                 cursors.advance(conn, before, cursor, now=now)
             elif cursor is not None:
                 self._watch.load(conn)
+                self._register.forget()
         self._cursor, self._renew_at = cursor, renew_at
         return cursor
 
@@ -120,6 +124,7 @@ class Tail:
 
     def _round(self, cursor: Cursor) -> Round:
         limit, harvester = self._limit, self.harvester
+        self._register.judges(harvester.book)
         names = None if "*" in harvester.book.names else NameFilter.of(harvester.book.names)
         with self._moodle.read() as conn:
             head = self._log.head(conn)
@@ -147,7 +152,7 @@ class Tail:
             except UNSTORABLE as error:
                 if limit > 1:
                     return self._go_row_by_row(cursor, error)
-                self._commit(cursor, after, ahead, behind, _unstorable(harvest, error))
+                self._commit(cursor, after, ahead, behind, unstorable(harvest, error))
         self._cursor = after
         self._mention(harvest)
         self._limit = limit if more else self._settings.batch
@@ -200,6 +205,8 @@ class Tail:
             queue.enqueue(conn, harvest.deliveries, now=now)
             queue.enqueue_dead(conn, harvest.letters, now=now)
             counts.add(conn, harvest.tally, now=now)
+            late_from = self._watch.lowest(before.position + 1)
+            self._register.write(conn, position=before.position, late_from=late_from, now=now)
             self._watch.write(conn, ahead, behind, now)
         if harvest.deliveries:
             self._queued()
@@ -212,14 +219,3 @@ def _late(behind: Behind, harvest: Harvest) -> Counter[tuple[str, str]]:
         for delivery in harvest.deliveries
         if delivery.log_id in behind.late
     )
-
-
-def _unstorable(harvest: Harvest, error: Exception) -> Harvest:
-    """Return the harvest of one row with its deliveries as dead letters that hold nothing of the row."""
-    unstored = [*harvest.deliveries, *(letter.delivery for letter in harvest.letters)]
-    reason = f"the store cannot hold it: {type(error).__name__}"
-    letters = [
-        DeadLetter(replace(delivery, body=None, headers={}), DeadReason.INVALID, reason)
-        for delivery in unstored
-    ]
-    return Harvest(letters=letters, tally=harvest.tally)

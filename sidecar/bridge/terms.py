@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from sidecar.bridge.lanes import Manners
 from sidecar.model import Delivery
-from sidecar.settings import RetrySettings, Rule, RuleRetry, Service
+from sidecar.settings import BatchSettings, RetrySettings, Rule, RuleRetry, Service
 
 
 class Terms:
@@ -26,7 +27,15 @@ class Terms:
         """Return the retry policy of a delivery to `service`."""
         return self._retries.get((delivery.service, delivery.rule or ""), service.retry)
 
-    def timeouts(self, service: str) -> dict[str, float]:
-        """Return the seconds after which requests to a service are given up, of rules that say so."""
-        mine = (rule for (name, _), rule in self._rules.items() if name == service)
-        return {rule.name: rule.timeout for rule in mine if rule.timeout is not None}
+    def manners(self, service: str) -> Manners:
+        """Return what rules change of the way to their service."""
+        mine = [rule for (name, _), rule in self._rules.items() if name == service]
+        most = self.services[service].max_payload
+        return Manners(
+            timeouts={rule.name: rule.timeout for rule in mine if rule.timeout is not None},
+            batches={rule.name: _within(rule.batch, most) for rule in mine if rule.batch is not None},
+        )
+
+
+def _within(batch: BatchSettings, most: int) -> BatchSettings:
+    return batch.model_copy(update={"max_bytes": min(batch.max_bytes, most)})

@@ -37,6 +37,10 @@ class Watch:
         """Take over from whoever tailed before."""
         self._gaps, self._asked = gaps.waiting(conn, self._site), {}
 
+    def lowest(self, otherwise: int) -> int:
+        """Return the lowest id that is missing and still asked for."""
+        return min((gap.first_id for gap in self._gaps), default=otherwise)
+
     def due(self, now: datetime) -> Due:
         """Return what to ask for in this round; it counts as asked."""
         moment = self._clock.monotonic()

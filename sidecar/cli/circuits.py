@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 
 from sidecar.cli import output
+from sidecar.cli.author import author
 from sidecar.cli.desk import Desk, desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option
 from sidecar.model import Circuit, CircuitState
+from sidecar.store import audit, shapes
 from sidecar.store import circuits as table
-from sidecar.store import shapes
 from sidecar.store.find import known
 from sidecar.store.words import span
 
@@ -58,6 +59,8 @@ def reset_circuit(name: str | None, every: bool, config: Path) -> None:
         chosen = sorted(before) if name is None else [known(name, before, "service")]
         with at.store.write() as conn:
             table.reset(conn, chosen, now=at.now)
+            for service in chosen:
+                audit.note(conn, author(), "circuit.reset", f"service {service}", now=at.now)
         for service in chosen:
             click.echo(_told(before[service], at.now))
     if not chosen:

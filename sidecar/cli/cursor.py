@@ -6,13 +6,14 @@ import click
 
 from sidecar.bridge.move import destination, move
 from sidecar.cli import output
+from sidecar.cli.author import author
 from sidecar.cli.desk import Desk, desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option, yes_option
 from sidecar.errors import NotFound
 from sidecar.model import Cursor
 from sidecar.moodle.logstore import LogStore, Range
-from sidecar.store import cursors, gaps, shapes
+from sidecar.store import audit, cursors, gaps, shapes
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
 from sidecar.store.words import count
@@ -54,6 +55,8 @@ def set_cursor(target: str, yes: bool, config: Path) -> None:
         output.confirm(_question(before, position), yes=yes)
         with at.store.write() as conn:
             move(conn, at.settings.site, position, holes, now=at.now)
+            detail = f"from {before.position} to {position}"
+            audit.note(conn, author(), "cursor.set", f"site {at.settings.site}", detail, now=at.now)
     click.echo(f"The next row read is the first one after {position:,}.")
 
 

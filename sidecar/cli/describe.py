@@ -11,7 +11,7 @@ from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option
 from sidecar.clock import SystemClock
 from sidecar.errors import HubError
-from sidecar.settings import load
+from sidecar.store import made
 from sidecar.store.find import known
 
 
@@ -22,7 +22,7 @@ from sidecar.store.find import known
 @json_option
 def describe_service(name: str, config: Path, as_json: bool, refresh: bool) -> None:
     """Show what a SOAP service offers, each operation with a payload to paste into a rule."""
-    configured = load(config, os.environ).services
+    configured = made.load(config, os.environ).services
     service = configured[known(name, configured, "service")]
     if service.type != "soap":
         raise HubError(f"{name} is of type {service.type}: only a SOAP service describes itself.")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
+from sidecar.bridge.sound import sound
 from sidecar.clock import Clock
 from sidecar.errors import MigrationsPending
-from sidecar.settings import Settings, load, parse_duration
-from sidecar.store import migrate
+from sidecar.settings import Settings, Source, again, parse, parse_duration, read
+from sidecar.store import made, migrate
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
 
@@ -22,6 +23,7 @@ class Desk:
     """What a command works with. `ready` is false when it may work without tables and there are none."""
 
     settings: Settings
+    source: Source
     store: Database
     now: datetime
     unready: str | None = None
@@ -29,19 +31,23 @@ class Desk:
 
 @contextmanager
 def desk(config: Path, *, tables: bool = True) -> Iterator[Desk]:
-    """Open the store of a configuration whose templates may be broken.
+    """Open the store of a configuration, with what was made here; templates of its file may be broken.
 
     Raises ConfigError, DatabaseUnavailable, and MigrationsPending where the tables are not there; without
     `tables` that is no error, but the sentence in `unready`.
     """
-    settings = load(config, os.environ)
+    source = read(config, os.environ)
+    settings = parse(source)
     store = Database(settings.store_url.get_secret_value(), pool_size=1)
     try:
         with blame(f"store.url ({store.shown})"):
             unready = _unready(store)
             if unready and tables:
                 raise MigrationsPending(unready)
-            yield Desk(settings, store, _now(store, unready), unready)
+            if unready is None:
+                source = again(source, made.stored_in(store, settings))
+                settings = sound(parse(source))
+            yield Desk(settings, source, store, _now(store, unready), unready)
     finally:
         store.close()
 

@@ -10,6 +10,7 @@ import click
 
 from sidecar.bridge.replay import Fate, Replayed, discard, replay, replayed
 from sidecar.cli import output
+from sidecar.cli.author import author
 from sidecar.cli.desk import desk
 from sidecar.cli.letters import Choice, choice_option, filters, rendering
 from sidecar.cli.options import config_option
@@ -79,7 +80,7 @@ def replay_letters(choice: Choice, render: bool, yes: bool, config: Path, as_jso
     done: list[Replayed] = []
     with desk(config) as at, rendering(config) if render else nullcontext() as again:
         for piece in choice.pieces(at, "Replay {}, " + how + "?", yes=yes):
-            done += replay(at.store, piece, now=at.now, again=again)
+            done += replay(at.store, piece, now=at.now, again=again, by=author())
         with at.store.read() as conn:
             numbers = deliveries.numbers(conn, [one.delivery_id for one in done[:_MOST_LEFT_SHOWN]])
     if as_json:
@@ -98,7 +99,7 @@ def delete_letters(choice: Choice, yes: bool, config: Path, as_json: bool) -> No
     """Delete dead letters and cancel their deliveries: they are never sent."""
     with desk(config) as at:
         pieces = choice.pieces(at, "Delete {} for ever?", yes=yes)
-        removed = sum(discard(at.store, piece, now=at.now) for piece in pieces)
+        removed = sum(discard(at.store, piece, now=at.now, by=author()) for piece in pieces)
     if as_json:
         output.show_json({"deleted": removed})
     else:

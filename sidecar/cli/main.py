@@ -14,6 +14,7 @@ from sidecar.errors import ExitCode, HubError
 from sidecar.store.faults import explain
 
 COMMANDS = (
+    "audit",
     "check",
     "circuits",
     "cursor",
@@ -22,13 +23,17 @@ COMMANDS = (
     "gaps",
     "health",
     "init",
+    "ledger",
     "log",
     "migrate",
     "queue",
+    "replay",
     "rules",
     "run",
+    "secrets",
     "services",
     "status",
+    "users",
 )
 
 

@@ -1,7 +1,6 @@
 """`mih rules`: which events go where, by the file, and whether that is in force."""
 
 import os
-from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,19 +12,24 @@ from sidecar.cli import output
 from sidecar.cli.desk import desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option
+from sidecar.cli.tryout import rule_history, test_rule
 from sidecar.cli.wish import Wish, completed
 from sidecar.errors import ConfigError
-from sidecar.settings import Rule, Settings, gallery, load, rule_name, rule_text
-from sidecar.store import counts, shapes
+from sidecar.settings import Settings, gallery, rule_name, rule_text
+from sidecar.store import counts, made, shapes
 from sidecar.store import rules as table
 from sidecar.store.find import known
 
-_COLUMNS = ("name", "event", "service", "request", "in_force")
+_COLUMNS = ("name", "event", "service", "request", "state", "in_force")
 
 
 @click.group()
 def rules() -> None:
     """Which events become deliveries, and to whom."""
+
+
+rules.add_command(test_rule)
+rules.add_command(rule_history)
 
 
 @rules.command("list")
@@ -34,7 +38,7 @@ def rules() -> None:
 def list_rules(config: Path, as_json: bool) -> None:
     """List all rules of the configuration and those in force."""
     with desk(config) as at, at.store.read() as conn:
-        rows = _views(conn, at.settings.rules)
+        rows = _views(conn, at.settings)
     shown = [{**row, "request": f"{row['method']} {row['endpoint']}".strip()} for row in rows]
     output.show_rows(rows if as_json else shown, _COLUMNS, as_json=as_json, empty="No rule is configured.")
 
@@ -73,7 +77,7 @@ def new_rule(
 def _readable(config: Path) -> Settings | None:
     """Return the settings, None where the file is not there or broken: a rule can be made all the same."""
     try:
-        return load(config, os.environ)
+        return made.load(config, os.environ)
     except ConfigError:
         return None
 
@@ -85,7 +89,7 @@ def _readable(config: Path) -> Settings | None:
 def show_rule(name: str, config: Path, as_json: bool) -> None:
     """Show one rule, and what it came to in the last 24 hours."""
     with desk(config) as at, at.store.read() as conn:
-        found = {row["name"]: row for row in _views(conn, at.settings.rules)}
+        found = {row["name"]: row for row in _views(conn, at.settings)}
         tally = counts.totals(conn, since=at.now - timedelta(hours=24))
     view = found[known(name, found, "rule")]
     view["last_24h"] = {what: n for rule, what, n in tally if rule == name}
@@ -94,5 +98,6 @@ def show_rule(name: str, config: Path, as_json: bool) -> None:
     output.show_thing(view, as_json=as_json)
 
 
-def _views(conn: Connection, written: Iterable[Rule]) -> list[shapes.View]:
-    return shapes.rules(table.all_rows(conn), {rule.name: (rule, version_of(rule)) for rule in written})
+def _views(conn: Connection, settings: Settings) -> list[shapes.View]:
+    written = {rule.name: (rule, version_of(rule)) for rule in settings.rules}
+    return shapes.rules(table.all_rows(conn), written, settings.made)

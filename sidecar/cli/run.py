@@ -12,7 +12,7 @@ import click
 
 from sidecar.cli.options import config_option
 from sidecar.errors import ConfigError, DatabaseUnavailable
-from sidecar.hub import ROLES, Hub, Loaded, load, understand
+from sidecar.hub import ROLES, Hub, Loaded, load
 from sidecar.scheduler import Scheduler
 from sidecar.settings import Watcher, read
 from sidecar.web.server import CannotListen, Server
@@ -35,7 +35,7 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     _log_in_utc(log_level)
     loaded = load(config, os.environ)
     stop = _stop_on_signals()
-    hub = Hub(loaded.settings, loaded.book, role=role)
+    hub = Hub(loaded.settings, loaded.book, role=role, source=loaded.source)
     _open(hub, stop, patient=not until_idle)
     scheduler = Scheduler(hub, reload=Reload(config, loaded, hub))
     _log.info("sidecar.started site=%s role=%s replica=%s", loaded.settings.site, role, hub.replica.name)
@@ -52,7 +52,7 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
 
 
 def _listening(hub: Hub, scheduler: Scheduler) -> Server | None:
-    """Return the API's server, listening. A port that is taken costs the API, never the deliveries."""
+    """Return the web server, listening. A port that is taken costs the dashboard, never the deliveries."""
     if not hub.settings.web.enabled or hub.role == "tail":
         return None
     web = Server(hub, pulse=scheduler.ailment)
@@ -61,6 +61,10 @@ def _listening(hub: Hub, scheduler: Scheduler) -> Server | None:
     except CannotListen as error:
         _log.warning("web.refused: %s The sidecar works without it.", error)
         return None
+    if web.invitation:
+        _log.warning("web.setup url=%s: nobody can sign in yet; it makes the first user", web.invitation)
+        # Whatever the level of the log is: without it nobody gets in.
+        click.echo(f"Make the first user of the dashboard: {web.invitation}")
     return web
 
 
@@ -100,16 +104,13 @@ class Reload:
         if not self._watcher.changed():
             return
         source = read(self._config, os.environ)
-        self._watcher = Watcher(source.looks)
+        later: list[str] = []
         try:
-            loaded = understand(source)
+            later = self._hub.reload(source)
         except ConfigError as error:
             _log.error("config.refused: the last good configuration stays in force\n%s", error)
-            return
-        later = self._hub.reconfigure(loaded.settings, loaded.book)
-        _log.info(
-            "config.reloaded services=%d rules=%d", len(loaded.settings.services), len(loaded.book.rules)
-        )
+        # Only now: if the store was away, the change is looked at again.
+        self._watcher = Watcher(source.looks)
         if later:
             _log.warning(
                 "config.restart_needed sections=%s: changes there take effect after a restart", later

@@ -6,6 +6,7 @@ import click
 
 from sidecar.bridge import byhand
 from sidecar.cli import output
+from sidecar.cli.author import author
 from sidecar.cli.describe import describe_service
 from sidecar.cli.desk import desk
 from sidecar.cli.options import config_option
@@ -57,7 +58,7 @@ def show_service(name: str, config: Path, as_json: bool) -> None:
 def pause(name: str, config: Path) -> None:
     """Stop sending to a service: its deliveries are parked, none is dropped, no try is spent."""
     with desk(config) as at, at.store.write() as conn:
-        byhand.switch(conn, at.settings, name, paused=True, now=at.now)
+        byhand.switch(conn, at.settings, name, paused=True, now=at.now, by=author())
         waiting = {lot.service: lot.pending for lot in overview.lots(conn, at.settings.services)}
     owed = count(waiting.get(name, 0), "delivery", "deliveries")
     click.echo(f"{name} is paused; {owed} parked. `mih services resume {name}` sends them.")
@@ -69,7 +70,7 @@ def pause(name: str, config: Path) -> None:
 def resume(name: str, config: Path) -> None:
     """Send to a paused service again, beginning with what was parked."""
     with desk(config) as at, at.store.write() as conn:
-        byhand.switch(conn, at.settings, name, paused=False, now=at.now)
+        byhand.switch(conn, at.settings, name, paused=False, now=at.now, by=author())
         obstacle = overview.obstacles(conn, at.settings.services, {name: None}).get(name)
     click.echo(
         f"{name} is resumed." if obstacle is None else f"{name} is resumed, but still parked: {obstacle}."

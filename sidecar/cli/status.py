@@ -9,12 +9,14 @@ from sidecar.cli import output
 from sidecar.cli.desk import desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option, words
-from sidecar.model import Circuit, CircuitState, Cursor
+from sidecar.model import Circuit, CircuitState, Cursor, Level
 from sidecar.store import shapes
 from sidecar.store.overview import Lot, Overview, Process, look
-from sidecar.store.verdict import verdict
+from sidecar.store.sentences import remark_of, remedy, say
+from sidecar.store.verdict import judge
 from sidecar.store.words import count, span
 
+_SUBJECTS = {"log_store": "log store", "json_format": "log format"}
 _KINDS = {"where": "its where did not hold", "when": "its condition was false", "too_old": "too old"}
 
 
@@ -43,17 +45,21 @@ def _say_unready(site: str, sentence: str, as_json: bool) -> None:
 
 
 def _print(found: Overview) -> None:
-    click.echo(output.printable(verdict(found)))
+    for remark in judge(found).remarks:
+        click.echo(output.printable(f"{say(remark, found.at)}."))
     _heading(f"Processes ({found.site})")
     _print_processes(found)
     _heading("Log")
     _print_log(found)
+    _heading("Moodle")
+    _print_moodle(found)
     _heading("Services")
     _print_services(found)
     _heading("Held back in the last 24 h")
     held = [{"rule": rule, "reason": _KINDS[what], "rows": n} for rule, what, n in found.held]
     output.show_rows(held, ("rule", "reason", "rows"), as_json=False, empty="nothing")
-    _heading(f"Dead letters: {sum(n for _, _, n in found.letters):,}")
+    fresh = f", {found.letters_last_day:,} of the last 24 h" if found.letters_last_day else ""
+    _heading(f"Dead letters: {sum(n for _, _, n in found.letters):,}{fresh}")
     letters = [{"service": service, "reason": reason, "letters": n} for service, reason, n in found.letters]
     output.show_rows(letters, ("service", "reason", "letters"), as_json=False, empty="none")
 
@@ -90,11 +96,31 @@ def _print_log(found: Overview) -> None:
         click.echo("not read yet: the first start of `mih run` puts the cursor where tail.start says")
         return
     click.echo(f"read up to row {cursor.position:,}{_behind(cursor)}")
-    click.echo(f"by {cursor.leased_by or 'nobody just now'}")
+    looked = _ago(found.polled_at, found.at)
+    click.echo(f"by {cursor.leased_by or 'nobody just now'}" + (f", last look {looked}" if looked else ""))
     click.echo(
         f"missing ids: {count(found.ids_open, 'id')} in {count(found.gaps_open, 'gap')} may still appear, "
         f"{found.ids_given_up:,} given up"
     )
+
+
+def _print_moodle(found: Overview) -> None:
+    rows = [
+        {
+            "watched": _SUBJECTS.get(one.subject, one.subject),
+            "level": one.level,
+            "since": _ago(one.since_at, found.at),
+        }
+        for one in found.watched
+    ]
+    empty = "not looked at yet: a process that tails does so once a minute"
+    output.show_rows(rows, ("watched", "level", "since"), as_json=False, empty=empty)
+    for one in found.watched:
+        if one.level is not Level.WELL:
+            said = remark_of(one)
+            click.echo(output.printable(f"{say(said, found.at)}."))
+            if mend := remedy(said):
+                click.echo(output.printable(f"  {mend}"))
 
 
 def _behind(cursor: Cursor) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import click
 
 from sidecar.bridge.match import wants
-from sidecar.doctor.rules import catalogue
+from sidecar.moodle.catalogue import catalogue
 from sidecar.settings import ReadyTemplate, event_problem, gallery
 from sidecar.settings.wording import suggest
 from sidecar.store.find import known

@@ -1,13 +1,17 @@
 """The demo's configuration, written as a file that people can read and use from another terminal."""
 
+import base64
+import secrets
 from pathlib import Path
 from string import Template
 
 from sidecar.demo.receiver import ANALYTICS, CRM, FLAKY
 from sidecar.settings.variables import escape
 
+GUEST = "demo"
 
-def write(folder: Path, receiver_url: str) -> Path:
+
+def write(folder: Path, receiver_url: str, port: int) -> Path:
     """Write `sidecar.yaml` into the folder and return its path."""
     path = folder / "sidecar.yaml"
     text = _CONFIG.substitute(
@@ -17,9 +21,18 @@ def write(folder: Path, receiver_url: str) -> Path:
         crm=CRM,
         analytics=ANALYTICS,
         flaky=FLAKY,
+        guest=GUEST,
+        password_hash=_nobodys_hash(),
+        port=port,
     )
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _nobodys_hash() -> str:
+    """Return a hash that no known password has: the demo lets its visitor in by a link."""
+    salt, digest = (base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+    return f"$argon2id$v=19$m=65536,t=3,p=4${salt}${digest}"
 
 
 def _sqlite(path: Path) -> str:
@@ -43,6 +56,11 @@ tail:
 dispatch:
   poll: 0.5
   shutdown_grace: 3
+
+web:
+  port: $port
+  users:
+    - {name: $guest, password_hash: '$password_hash', role: manage}
 
 services:
   $crm:                      # quick and healthy

@@ -84,12 +84,13 @@ def log_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def look_closer(config: Path) -> str:
-    """Return the command that shows more from another terminal, in lines that a shell takes as they are."""
+def look_closer(config: Path, dashboard: str | None = None) -> str:
+    """Return where to see more: the dashboard, and a command in lines that a shell takes as they are."""
     command = f"  {_program()} status"
     one_line = f"{command} -c {config}"
     text = one_line if len(one_line) <= 80 else f"{command} \\\n    -c {config}"
-    return f"Look closer from another terminal:\n{text}"
+    link = f"dashboard  {dashboard}\n" if dashboard else ""
+    return f"{link}Look closer from another terminal:\n{text}"
 
 
 def _own(keep: Path) -> Path:

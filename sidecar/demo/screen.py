@@ -12,7 +12,7 @@ from sidecar.demo.plain import fit
 from sidecar.demo.tally import Fate, Picture, ServiceView, Try
 from sidecar.model import CircuitState
 
-_AROUND_FEED = 13  # lines of the screen that are not the feed
+_AROUND_FEED = 11  # lines of the screen that are neither the feed nor where to look closer
 _MOST = 30
 _RATE_S = 3.0
 
@@ -57,7 +57,7 @@ class Screen:
     def drawn(self, picture: Picture) -> RenderableType:
         """Return all of it."""
         rows_per_s, sent_per_s = self._rates(picture)
-        room = max(self._console.height - _AROUND_FEED, 3)
+        room = max(self._console.height - _AROUND_FEED - len(self._place.splitlines()), 3)
         return Group(
             _title(picture),
             _sums(picture, rows_per_s, sent_per_s),

@@ -16,6 +16,7 @@ from sidecar.clock import Clock, SystemClock
 from sidecar.demo import config, home
 from sidecar.demo.campus import Campus
 from sidecar.demo.cast import Cast
+from sidecar.demo.dashboard import Dashboard
 from sidecar.demo.ending import Account, all_settled, lines, settle_up
 from sidecar.demo.life import Life
 from sidecar.demo.plain import Plain
@@ -66,12 +67,21 @@ class Stage:
         closing.callback(self._receiver.close)
         self._campus = Campus(place / "moodle.sqlite")
         closing.callback(self._campus.close)
+        self._dashboard = Dashboard()
+        self.link = self._dashboard.link
         cast = Cast(story_dice)
         self._campus.found(cast, int(self.clock.now().timestamp()))
-        self.config = config.write(place, self._receiver.url)
+        self.config = config.write(place, self._receiver.url, self._dashboard.port)
         loaded = load(self.config, {})
-        self._hub = Hub(loaded.settings, loaded.book, clock=self.clock, settled=self._tally.settled)
+        self._hub = Hub(
+            loaded.settings,
+            loaded.book,
+            clock=self.clock,
+            settled=self._tally.settled,
+            source=loaded.source,
+        )
         closing.callback(self._hub.close)
+        closing.callback(self._dashboard.stop)
         self._hub.open()
         self._life = Life(
             self._campus, Story(story_dice, cast), life_dice, clock=self.clock, given_up=self._given_up
@@ -84,6 +94,7 @@ class Stage:
         stop_life = threading.Event()
         life = threading.Thread(target=self._life.run, args=(stop_life,), name="campus", daemon=True)
         self._scheduler.start()
+        self._dashboard.start(self._hub, self._scheduler)
         try:
             life.start()
             self._watch(end.asked, lambda: for_s is not None and self._tally.elapsed_s >= for_s)
@@ -131,7 +142,7 @@ def play(wishes: Wishes) -> None:
         with home.log_file(place / "sidecar.log"), ExitStack() as closing:
             stage = Stage(place, seed, view, closing)
             closing.callback(view.close)
-            view.open(home.look_closer(stage.config))
+            view.open(home.look_closer(stage.config, stage.link))
             account = stage.run(end, wishes.for_s)
         for line in lines(account):
             _write(line)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -45,6 +44,7 @@ class Memory:
     other_sites: tuple[str, ...] = ()
     circuits: Mapping[str, Circuit] = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
+    pending: Mapping[str, int] = field(default_factory=dict)
     readable: bool = False
 
 
@@ -68,10 +68,3 @@ def attempt(conn: Connection, look: Callable[[Connection], Findings], subject: s
 def unable(subject: str, error: SQLAlchemyError, where: str) -> Finding:
     """Return the finding that a check could not be made."""
     return problem(subject, f"this could not be looked at: {explain(error, where)}")
-
-
-def skew_s(there: datetime, before: datetime, after: datetime) -> float:
-    """Return by how many seconds a clock that was read between two moments of ours is ahead of ours."""
-    if there > after:
-        return (there - after) / timedelta(seconds=1)
-    return min((there - before) / timedelta(seconds=1), 0.0)

@@ -57,6 +57,8 @@ def _literal_secrets(source: Source) -> Findings:
 
 
 def _secret_places(values: Mapping[str, Any]) -> Iterator[str]:
+    if (values.get("store") or {}).get("secret_key"):
+        yield child("store", "secret_key")
     for name in ("moodle", "store"):
         url = (values.get(name) or {}).get("url")
         if url and has_password(url):
@@ -64,6 +66,8 @@ def _secret_places(values: Mapping[str, Any]) -> Iterator[str]:
     for number, token in enumerate((values.get("web") or {}).get("tokens") or []):
         if token.get("token"):
             yield child(child(child("web", "tokens"), number), "token")
+    if ((values.get("web") or {}).get("oidc") or {}).get("client_secret"):
+        yield child(child("web", "oidc"), "client_secret")
     for name, service in (values.get("services") or {}).items():
         place = child("services", name)
         auth = (service or {}).get("auth") or {}
@@ -79,8 +83,9 @@ def _unresolved(settings: Settings, source: Source) -> Findings:
             for text in _texts(getattr(rule, key)):
                 found = _VARIABLE.search(text)
                 if found:
+                    made = rule.name in settings.made.rules
                     yield warning(
-                        f"{source.where(place)} ({rule.name})",
+                        f"rule {rule.name}" if made else f"{source.where(place)} ({rule.name})",
                         f"{found[0]} is sent as it stands: templates know no variables of the environment",
                         "put the value into a header or the endpoint, which do, or write it out",
                     )
@@ -105,7 +110,7 @@ def _switched_off(settings: Settings) -> Findings:
         service = settings.services[rule.service]
         if not rule.enabled:
             yield note(f"rule {rule.name}", "is disabled: it matches nothing")
-        elif not service.enabled:
+        elif not service.enabled and not service.broken:
             yield warning(
                 f"rule {rule.name}",
                 f"its service {rule.service} is disabled: its deliveries are queued and wait",

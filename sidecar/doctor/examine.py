@@ -10,8 +10,10 @@ from sidecar.clock import Clock, SystemClock
 from sidecar.doctor import moodle, privileges, rules, store
 from sidecar.doctor.case import Case, Memory, attempt, missing_file
 from sidecar.doctor.config import configuration
+from sidecar.doctor.definitions import definitions
 from sidecar.doctor.findings import Finding, Findings, Level, Report, Section, note, problem
 from sidecar.doctor.services import services
+from sidecar.doctor.signin import signing_in
 from sidecar.errors import ConfigError, ExitCode
 from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings, Source
@@ -23,7 +25,8 @@ Look = Callable[[Connection], Findings]
 
 def examine(settings: Settings, source: Source, book: RuleBook, *, clock: Clock | None = None) -> Report:
     """Look at everything and change nothing. `clock` is this machine's."""
-    configured = Section("Configuration", tuple(configuration(settings, source)))
+    found = (*configuration(settings, source), *definitions(settings, source))
+    configured = Section("Configuration", found)
     case = Case(
         settings,
         source,
@@ -66,6 +69,8 @@ class _Examination:
         yield Section("Moodle", tuple(self._connected(case.moodle, "moodle.url", self._moodle)))
         yield Section("Rules", self.rules)
         yield Section("Services", tuple(services(case, self.memory)))
+        if found := tuple(signing_in(case.settings, case.clock)):
+            yield Section("Sign-in", found)
 
     def _connected(self, database: Database, option: str, look: Look) -> Findings:
         """Yield what `look` finds on a connection, or why there is none."""

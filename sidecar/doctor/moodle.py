@@ -6,15 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sidecar.doctor.case import Case, Memory, skew_s
+from sidecar.doctor.case import Case, Memory
 from sidecar.doctor.findings import Findings, duration, note, ok, problem, split_remedy, warning
 from sidecar.moodle.proof import Method, horizon
-from sidecar.moodle.site import Fact, SiteFacts, facts
+from sidecar.moodle.site import AHEAD_S, SKEW_S, STANDARD_STORE, Fact, SiteFacts, facts, skew_s
+from sidecar.moodle.watch import reach
 
-_STORE = "logstore_standard"
 _SILENT_S = 86_400
-_AHEAD_S = 60
-SKEW_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def _log_store(case: Case, stores: tuple[str, ...] | None) -> Findings:
         )
     elif stores is None:
         return
-    elif _STORE in stores:
+    elif STANDARD_STORE in stores:
         yield ok("log store", "the standard log store is enabled")
     else:
         yield problem(
@@ -153,7 +151,7 @@ def _newest(conn: Connection, case: Case, head: int | None) -> Findings:
             f"its newest row, {row.id}, is {duration(age)} old",
             "is this the database of the live Moodle, and is the log still written?",
         )
-    elif age < -_AHEAD_S:
+    elif age < -AHEAD_S:
         yield warning(
             "log",
             f"its newest row, {row.id}, was written {duration(-age)} from now",
@@ -189,22 +187,20 @@ def _progress(head: int | None, position: int) -> Findings:
 
 
 def _cleanup(conn: Connection, case: Case, position: int, days: int | None) -> Findings:
-    first, unread = case.log.next_id(conn, 0), case.log.next_id(conn, position)
-    if first is not None and position > 0 and first > position + 1:
+    found = reach(conn, case.log, position, now=case.clock.now())
+    if found.overtaken:
         yield problem(
             "loglifetime",
-            f"the log begins at row {first}, but only rows up to {position} were read:"
+            f"the log begins at row {found.first}, but only rows up to {position} were read:"
             " what was between is gone",
             "keep the log longer (Site administration > Plugins > Logging > Standard log),"
             " and the sidecar running",
         )
-        return
-    row = case.log.row(conn, unread) if unread is not None and days else None
-    age = case.clock.now().timestamp() - row.timecreated if row else 0
-    if days and age > days * 86_400 / 2:
+    elif found.is_late(days):
         yield warning(
             "loglifetime",
-            f"the next row to read is {duration(age)} old, and Moodle deletes rows after {days} days",
+            f"the next row to read is {duration(found.unread_age_s)} old, and Moodle deletes rows after"
+            f" {days} days",
             "let the sidecar catch up, or keep the log longer",
         )
     elif days is not None:

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import get_close_matches
-from functools import cache
-from importlib.resources import files
 
 from sqlalchemy import Connection, column, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from sidecar.bridge.harvest import LARGE_PAYLOAD, Harvest, Harvester
+from sidecar.bridge.harvest import LARGE_PAYLOAD, Harvest
 from sidecar.bridge.match import CompiledRule, RuleBook
+from sidecar.bridge.preview import trial
 from sidecar.doctor.case import Case
 from sidecar.doctor.findings import Finding, Findings, duration, note, ok, problem, warning
 from sidecar.model import Delivery, Event, Held
+from sidecar.moodle.catalogue import catalogue
 from sidecar.moodle.decode import decode
 from sidecar.moodle.names import NameFilter
 from sidecar.settings import Rule
@@ -24,14 +23,6 @@ from sidecar.store.faults import explain
 _IDS_LOOKED_AT = 200_000
 _ROWS_TRIED = 20
 _SHOWN = 100
-# The last second that a datetime can be: broken rows have stranger ones.
-_LATEST = 253_402_300_799
-
-
-@cache
-def catalogue() -> frozenset[str]:
-    """Return the names of all events that Moodle 4.5 itself comes with."""
-    return frozenset(files("sidecar.moodle").joinpath("events.txt").read_text().split())
 
 
 def rules(conn: Connection, case: Case) -> Findings:
@@ -104,13 +95,7 @@ def _try(conn: Connection, case: Case, compiled: CompiledRule, seen: frozenset[s
     rows = {row.id: row for name in written for row in case.log.recent(conn, name, _ROWS_TRIED)}
     newest_first = sorted(rows.values(), key=lambda row: -int(row.id))
     events = [event for event in map(decode, newest_first) if RuleBook([compiled]).for_event(event.eventname)]
-    if not events:
-        return _Trial([], Harvest())
-    # Counted back from the oldest of them, none is too old: an old row is as good for a trial.
-    oldest = min(event.timecreated for event in events)
-    newest = datetime.fromtimestamp(min(max(oldest, 0), _LATEST), UTC)
-    harvester = Harvester(case.settings, RuleBook([compiled]))
-    return _Trial(events, harvester.gather(conn, events, newest=newest, now=case.clock.now()))
+    return _Trial(events, trial(conn, case.settings, compiled, events, now=case.clock.now()))
 
 
 def _delivered(case: Case, compiled: CompiledRule, trial: _Trial) -> Finding:
@@ -121,6 +106,8 @@ def _delivered(case: Case, compiled: CompiledRule, trial: _Trial) -> Finding:
     subject, made = f"rule {compiled.rule.name}", f"row {event.id}: {_request(case, delivery)}"
     if compiled.holds_back(event, now) is Held.TOO_OLD:
         return ok(subject, f"{made}; the row is {age} old, beyond max_event_age: only newer ones are sent")
+    if compiled.rule.shadow:
+        return ok(subject, f"{made}; the row is {age} old; in the shadow: nothing is sent")
     return ok(subject, f"{made}; the row is {age} old")
 
 

@@ -8,7 +8,7 @@ from sidecar.doctor.grants import account, readable
 from sidecar.doctor.moodle import clock
 from sidecar.doctor.privileges import writing
 from sidecar.errors import MigrationsPending
-from sidecar.store import circuits, cursors, migrate, services
+from sidecar.store import circuits, cursors, deliveries, migrate, services
 from sidecar.store.engine import Database
 from sidecar.store.tables import metadata
 
@@ -23,6 +23,7 @@ def remember(conn: Connection, case: Case) -> Memory:
         other_sites=tuple(name for name in cursors.sites(conn) if name != site),
         circuits=circuits.load_all(conn),
         paused=services.paused(conn),
+        pending={owed.service: owed.pending for owed in deliveries.totals(conn)},
         readable=True,
     )
 

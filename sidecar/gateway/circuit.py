@@ -66,6 +66,7 @@ def _alive(circuit: Circuit, policy: CircuitBreakerSettings, now: datetime, prob
             failed_probes=0,
             opened_at=None,
             probe_at=None,
+            drain_before=now,
         )
     return circuit
 

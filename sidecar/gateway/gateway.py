@@ -1,6 +1,5 @@
 """Call a service directly, with the same retries, circuit, log and secrecy as every delivery."""
 
-import json
 import logging
 import os
 import socket
@@ -12,37 +11,39 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar.clock import Clock, SystemClock
 from sidecar.errors import NotFound
-from sidecar.gateway import circuit as breaker
-from sidecar.gateway import health, retry
+from sidecar.gateway import gone, retry
+from sidecar.gateway.admission import Admission, Refusal
+from sidecar.gateway.body import body_of, query_of
 from sidecar.gateway.cache import AnswerCache
+from sidecar.gateway.health import Sighting
 from sidecar.gateway.line import Line
 from sidecar.gateway.response import Response
-from sidecar.model import Attempt, Circuit, Claimed, Delivery, Settlement, Step
-from sidecar.settings import Service, Settings, load
-from sidecar.store import circuits, log, migrate, services
+from sidecar.model import Attempt, Claimed, Delivery, Settlement, Step
+from sidecar.settings import Service, Settings
+from sidecar.store import log, migrate
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame, explain
+from sidecar.store.made import load
 
 _log = logging.getLogger("mih.gateway")
 
 _LONGEST_ANSWER = 1_048_576
-_PROBE_SLACK_S = 10.0
-_HEALTH_KNOWN_S = 0.25
 
 
 class Gateway:
     """The door to all services of a configuration, for scripts and for the HTTP API. Safe for threads.
 
     A call tries at once and then waits `retry` between tries, in the caller's thread. While the circuit is
-    open or the service is paused it answers at once, without touching the network. Every try is in `mih_log`.
+    open or the service is paused it answers at once, without touching the network. Each try waits for a
+    moment that the service's `rate_limit` gives, as long as its timeout at most. Every try is in `mih_log`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Gateway:
         *,
         clock: Clock | None = None,
         wait: Callable[[float], None] = time.sleep,
+        chance: Random | None = None,
     ) -> None:
         self._settings, self._store = settings, store
         self._clock = clock or SystemClock()
@@ -59,10 +61,11 @@ class Gateway:
         self._replica = f"{socket.gethostname()[:60]}-{os.getpid()}-direct"
         self._lock = threading.Lock()
         self._idle: dict[str, list[Line]] = defaultdict(list)
+        self._chance = chance or Random()  # noqa: S311 - it spreads retries, it keeps no secret
         self._cache = AnswerCache(self._clock)
-        self._circuits: dict[str, Circuit] = {}
-        self._paused: frozenset[str] = frozenset()
-        self._health_until = 0.0
+        self._admission = Admission(store, self._clock, wait)
+        self._closed = False
+        self._own_store: Database | None = None
 
     @classmethod
     def from_config(cls, path: Path | str, env: Mapping[str, str] = os.environ) -> Self:
@@ -76,7 +79,11 @@ class Gateway:
             if settings.store.migrate == "apply":
                 migrate.apply(store)
             migrate.require_current(store)
-        return cls(settings, store)
+            clock = SystemClock()
+            clock.set(store.now())  # cooldowns and rate limits are kept by one clock on all machines
+        made = cls(settings, store, clock=clock)
+        made._own_store = store
+        return made
 
     def request(
         self,
@@ -90,13 +97,17 @@ class Gateway:
     ) -> Response:
         """Call `endpoint` of `service` and return what came of it; only an unknown service raises (NotFound).
 
-        `payload` is sent as JSON (text as it stands); with GET and HEAD it becomes the query. The same
-        `idempotency_key` gives the same delivery id, by which the receiver recognises a repetition.
+        `payload` is sent as JSON, to a service of format `form` as form fields, text as it stands; with GET
+        and HEAD it becomes the query. The same `idempotency_key` gives the same delivery id, by which the
+        receiver recognises a repetition.
         """
         known = self._known(service)
         delivery = self._delivery(
             service, endpoint, payload, method=method.upper(), headers=headers or {}, key=idempotency_key
         )
+        unfit = _unfit(delivery, known)
+        if unfit:
+            return Response.refused(unfit, delivery.delivery_id)
         cached = self._cache.find(known, delivery)
         if cached is not None:
             return cached
@@ -105,11 +116,15 @@ class Gateway:
         return response
 
     def close(self) -> None:
-        """Close all connections and the store. No call may be under way."""
-        for lines in self._idle.values():
-            for line in lines:
-                line.close()
-        self._store.close()
+        """Close all connections, one in use when its call ends. A store that was lent stays open."""
+        with self._lock:
+            self._closed = True
+            idle = [line for lines in self._idle.values() for line in lines]
+            self._idle.clear()
+        for line in idle:
+            line.close()
+        if self._own_store is not None:
+            self._own_store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -138,10 +153,11 @@ class Gateway:
         number = (
             uuid.uuid5(uuid.NAMESPACE_OID, f"{self._settings.site}/{service}/{key}") if key else uuid.uuid4()
         )
+        form = self._settings.services[service].format
         if method in {"GET", "HEAD"} and isinstance(payload, Mapping) and payload:
-            endpoint += ("&" if "?" in endpoint else "?") + urlencode(payload, doseq=True)
+            endpoint += ("&" if "?" in endpoint else "?") + query_of(payload, form)
             payload = None
-        body = payload if isinstance(payload, str | None) else json.dumps(payload, ensure_ascii=False)
+        body = body_of(payload, form)
         return Delivery(
             delivery_id=str(number),
             rule=None,
@@ -151,8 +167,8 @@ class Gateway:
             log_id=None,
             method=method,
             endpoint=endpoint,
-            body=body,
-            content_type=None if body is None else "application/json",
+            body=body.text,
+            content_type=body.content_type,
             created_at=self._clock.now(),
             headers=dict(headers),
         )
@@ -162,55 +178,50 @@ class Gateway:
         tries = 0
         last: Attempt | None = None
         with self._borrowed(delivery.service, service) as line:
+            line.prepare()
             while True:
-                refusal, probe = self._ask(service, delivery.service)
-                if refusal:
-                    return Response.refused(refusal, tries, last)
+                leave = self._admission.ask(delivery.service, service)
+                if isinstance(leave, Refusal):
+                    return self._refused(leave, delivery, tries, last)
                 last = line.call(delivery, keep_bytes=_LONGEST_ANSWER)
                 now = self._clock.now()
-                decision = retry.decide(last, retries=tries, policy=service.retry, now=now, probe=probe)
-                noted = Settlement(
-                    Claimed(0, delivery, tries, "", probe), line.masked(last, delivery), decision
+                decision = retry.decide(
+                    last, retries=tries, policy=service.retry, now=now, probe=leave.probe, chance=self._chance
                 )
-                self._write_down(service, noted, now)
+                claimed = Claimed(0, delivery, tries, "", leave.probe)
+                self._write_down(service, Settlement(claimed, line.masked(last, delivery), decision), now)
                 tries += 1
-                if decision.step is not Step.RETRY:
-                    return Response.of(last, tries)
-                self._wait(retry.wait_s(last, retries=tries - 1, policy=service.retry))
+                if decision.step is not Step.RETRY or decision.at is None:
+                    shown = line.shown(last, keep_bytes=_LONGEST_ANSWER)
+                    return Response.of(shown, tries, delivery.delivery_id)
+                self._wait((decision.at - now).total_seconds())
 
-    def _ask(self, service: Service, name: str) -> tuple[str | None, bool]:
-        """Return why the service must not be called now, or None; and whether this call is its probe."""
-        self._learn_health()
-        if not service.enabled or name in self._paused:
-            return f"{name} is {'paused' if name in self._paused else 'disabled'}", False
-        circuit = self._circuits.get(name)
-        if circuit is None or breaker.admits(circuit):
-            return None, False
-        now = self._clock.now()
-        if breaker.probe_due(circuit, now):
-            with self._store.write() as conn:
-                if circuits.take_probe(conn, name, now=now, wait_s=service.timeout + _PROBE_SLACK_S):
-                    return None, True
-        until = f" until {circuit.probe_at:%H:%M:%S} UTC" if circuit.probe_at else ""
-        return f"the circuit of {name} is open{until}; its last error: {circuit.last_error}", False
-
-    def _learn_health(self) -> None:
-        if self._clock.monotonic() >= self._health_until:
-            with self._store.read() as conn:
-                self._circuits, self._paused = circuits.load_all(conn), services.paused(conn)
-            self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
+    def _refused(
+        self, refusal: Refusal, delivery: Delivery, tries: int, last: Attempt | None = None
+    ) -> Response:
+        again_at = refusal.again_at
+        return Response.refused(
+            refusal.reason,
+            delivery.delivery_id,
+            attempts=tries,
+            last=last,
+            retry_after_s=max((again_at - self._clock.now()).total_seconds(), 0) if again_at else None,
+        )
 
     def _write_down(self, service: Service, noted: Settlement, now: datetime) -> None:
         """Log the attempt and what it says about the service; the caller gets its answer in any case."""
         name, attempt = noted.claimed.delivery.service, noted.attempt
         assert attempt is not None
-        seen = health.Sighting(name, service.circuit_breaker, attempt, noted.claimed.probe)
+        _tell(noted, 1 + service.retry.most_retries)
+        seen = Sighting(name, service.circuit_breaker, attempt, noted.claimed.probe)
         try:
             with self._store.write() as conn:
                 log.record(conn, [noted], replica=self._replica)
-                self._circuits |= health.record(conn, [seen], self._circuits, now=now)
+                paused = self._admission.learn(conn, seen, service, now=now)
         except SQLAlchemyError as error:
             _log.error("gateway.unlogged service=%s: %s", name, explain(error, self._store.shown))
+        else:
+            gone.tell(paused)
 
     @contextmanager
     def _borrowed(self, name: str, service: Service) -> Iterator[Line]:
@@ -221,4 +232,37 @@ class Gateway:
             yield line
         finally:
             with self._lock:
-                self._idle[name].append(line)
+                if not self._closed:
+                    self._idle[name].append(line)
+            if self._closed:
+                line.close()
+
+
+def _unfit(delivery: Delivery, service: Service) -> str | None:
+    """Say why this can never be sent, None if it can."""
+    try:
+        size = len((delivery.body or "").encode())
+    except UnicodeEncodeError:
+        return "payload: it holds half of a surrogate pair, which is no character"
+    if size > service.max_payload:
+        most = service.max_payload
+        return f"payload: {size:,} bytes are over the max_payload of {delivery.service}, {most:,}"
+    return None
+
+
+def _tell(noted: Settlement, most_tries: int) -> None:
+    """Write the one line of an attempt."""
+    delivery, attempt = noted.claimed.delivery, noted.attempt
+    if attempt is None or not _log.isEnabledFor(logging.INFO):
+        return
+    _log.info(
+        "call.attempted delivery=%s service=%s attempt=%d/%d outcome=%s status=%s latency_ms=%.0f%s",
+        delivery.delivery_id,
+        delivery.service,
+        noted.claimed.attempts + 1,
+        most_tries,
+        attempt.outcome,
+        attempt.status or "-",
+        attempt.latency_ms,
+        f" error={attempt.error!r}" if attempt.error else "",
+    )

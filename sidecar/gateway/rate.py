@@ -31,15 +31,17 @@ class Slots:
         return self.moment(taken) - timedelta(seconds=AHEAD_S / 2)
 
 
-def free_slots(next_at: datetime | None, rate: float, *, now: datetime, most: int) -> Slots:
-    """Return the slots that may be taken now, at most `most`, none of them more than a second ahead.
+def free_slots(
+    next_at: datetime | None, rate: float, *, now: datetime, most: int, ahead_s: float = AHEAD_S
+) -> Slots:
+    """Return the slots that may be taken now, at most `most`, none of them more than `ahead_s` ahead.
 
     `next_at` is the first moment that nobody has taken, None if nobody ever took one. A moment that passed
     without a request is lost: what a service is spared at one time does not come upon it at another.
     """
     every_s = 1 / rate
     first = now if next_at is None or _impossible(next_at, every_s, now) else max(next_at, now)
-    left_s = AHEAD_S - (first - now).total_seconds()
+    left_s = ahead_s - (first - now).total_seconds()
     count = int(left_s / every_s) + 1 if left_s >= 0 else 0
     return Slots(first, every_s, min(count, most))
 

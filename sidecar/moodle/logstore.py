@@ -82,6 +82,13 @@ class LogStore:
             select(func.count()).select_from(self._table).where(self._within(lo, hi))
         ).scalar_one()
 
+    def count_of(self, conn: Connection, lo: int, hi: int, names: NameFilter | None) -> int:
+        """Return how many rows with lo < id <= hi are of the events in `names` (None: of all)."""
+        query = select(func.count()).select_from(self._table).where(self._within(lo, hi))
+        if names is not None:
+            query = query.where(names.condition(self._table.c.eventname))
+        return conn.execute(query).scalar_one()
+
     def missing(self, conn: Connection, lo: int, hi: int) -> list[Range]:
         """Return the ranges of ids that no row has, of those with lo < id <= hi.
 
@@ -195,14 +202,19 @@ class LogStore:
         names: NameFilter | None = None,
         *,
         columns: Mapping[str, int] = MappingProxyType({}),
+        times: tuple[int | None, int | None] = (None, None),
         limit: int | None = None,
     ) -> Sequence[Row[Any]]:
         """Return rows with lo < id <= hi, the newest first, whose `columns` have these values.
 
-        Keep the window small: within it every row is looked at.
+        `times`: only those created since the one and before the other. Keep the window small: within it every
+        row is looked at.
         """
         query = self._select(names).where(self._within(lo, hi)).order_by(None).order_by(self._id.desc())
         wanted = [self._table.c[name] == value for name, value in columns.items()]
+        since, until = times
+        wanted += [self._table.c.timecreated >= since] if since is not None else []
+        wanted += [self._table.c.timecreated < until] if until is not None else []
         return conn.execute(query.where(*wanted).limit(limit)).all()
 
     def tally(self, conn: Connection, lo: int, hi: int) -> Sequence[tuple[str, int, int]]:
@@ -227,6 +239,15 @@ class LogStore:
             .limit(_ROWS_ASKED_FOR_TIME)
         ).subquery()
         return conn.execute(select(func.max(times.c.timecreated))).scalar()
+
+    def times(self, conn: Connection, lo: int, hi: int) -> Sequence[tuple[int, int]]:
+        """Return (id, timecreated) of the rows with lo < id <= hi, in order, without those that a restored
+        course brought: these have no origin.
+        """
+        query = select(self._id, self._table.c.timecreated).where(
+            self._within(lo, hi), self._table.c.origin.is_not(None)
+        )
+        return [(log_id, at) for log_id, at in conn.execute(query.order_by(self._id))]
 
     def _within(self, lo: int, hi: int) -> ColumnElement[bool]:
         return (self._id > lo) & (self._id <= hi)

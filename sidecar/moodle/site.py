@@ -1,14 +1,19 @@
-"""What this Moodle says of itself, for the doctor: version, log store, retention; or why it is unknown."""
+"""What this Moodle says of itself: version, log store, retention, cron; or why it is unknown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from sqlalchemy import Connection, Select, column, inspect, select, table, text
+from sqlalchemy import Connection, Select, column, func, inspect, select, table, text
 from sqlalchemy.exc import DBAPIError
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
+
+STANDARD_STORE = "logstore_standard"  # the log store that is read
+SKEW_S = 5  # clocks that are further apart are worth a word
+AHEAD_S = 60  # and rows of the log that are from this far in the future
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,24 @@ def facts(conn: Connection, prefix: str) -> SiteFacts:
     )
 
 
+def last_cron(conn: Connection, prefix: str) -> Fact[datetime]:
+    """Return when Moodle's cron last ended a scheduled task: some are due every minute. A table of few rows.
+
+    Not tool_task/lastcronstart, which says the same: it stands among passwords.
+    """
+    ask = _Asking(conn, prefix)
+    source = table(prefix + "task_scheduled", column("lastruntime"))
+    ran = ask.latest(select(func.max(source.c.lastruntime)), source.name, "task that ever ran")
+    return _map(ran, lambda value: datetime.fromtimestamp(value, UTC))
+
+
+def skew_s(there: datetime, before: datetime, after: datetime) -> float:
+    """Return by how many seconds a clock that was read between two moments of ours is ahead of ours."""
+    if there > after:
+        return (there - after) / timedelta(seconds=1)
+    return min((there - before) / timedelta(seconds=1), 0.0)
+
+
 def find_prefixes(conn: Connection, log_table: str = "logstore_standard_log") -> list[str]:
     """Return the prefixes under which this database has a log table: for when the configured one has none."""
     names = inspect(conn).get_table_names()
@@ -56,7 +79,7 @@ def _names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-def _map(fact: Fact[str], convert: Callable[[str], _T]) -> Fact[_T]:
+def _map(fact: Fact[_S], convert: Callable[[_S], _T]) -> Fact[_T]:
     if fact.value is None:
         return Fact(unknown=fact.unknown)
     try:
@@ -104,7 +127,11 @@ class _Asking:
         now = datetime.fromisoformat(now) if isinstance(now, str) else now
         return Fact(now.astimezone(UTC) if now.tzinfo else now.replace(tzinfo=UTC))
 
-    def _value(self, query: Select[tuple[str]], source: str, name: str) -> Fact[str]:
+    def latest(self, query: Select[tuple[int]], source: str, name: str) -> Fact[int]:
+        found = self._value(query, source, name)
+        return found if found.value != 0 else Fact(unknown=f"{source} has no {name}")
+
+    def _value(self, query: Select[tuple[_T]], source: str, name: str) -> Fact[_T]:
         try:
             value = self._conn.execute(query).scalar()
         except DBAPIError as error:

@@ -8,6 +8,8 @@ from sidecar.settings.wording import did_you_mean
 
 _EXAMPLE = "amqp://broker.example.org/vhost?exchange=moodle"
 _PORTS = {"amqp": 5672, "amqps": 5671}
+# What RabbitMQ lets in when nobody has configured a user, from its own machine only.
+GUEST = ("guest", "guest")
 _KEYS = ("exchange", "routing_key", "queue_declare", "dlq")
 _LONGEST = 255
 _CREDENTIALS = re.compile(

@@ -6,9 +6,11 @@ from typing import Any
 
 from sidecar.model import EVENT_COLUMNS
 from sidecar.settings.addresses import base_url_problem, database_url_problem
+from sidecar.settings.batching import batch_problems
 from sidecar.settings.outside import outside_problems
 from sidecar.settings.rule import NUMERIC_COLUMNS, is_whole
-from sidecar.settings.service import TRANSPORTS
+from sidecar.settings.service import TRANSPORTS, known_types
+from sidecar.settings.signin import sign_in_problems
 from sidecar.settings.source import Problem, Source, child
 from sidecar.settings.values import parse_duration
 from sidecar.settings.wording import did_you_mean, kind, listing
@@ -23,6 +25,7 @@ def checks(source: Source) -> _Found:
     """Yield every problem. Works on the values as written, so that one wrong type hides nothing else."""
     values = source.values
     yield from _databases(values)
+    yield from (Problem(place, text) for place, text in sign_in_problems(values))
     services = _mapping(values.get("services"))
     for name, service in services.items():
         yield from _service(child("services", name), _mapping(service), source)
@@ -30,6 +33,7 @@ def checks(source: Source) -> _Found:
     yield from _lease(values, services, rules if isinstance(rules, list) else [])
     for number, rule in enumerate(rules if isinstance(rules, list) else []):
         yield from _rule(child("rules", number), _mapping(rule), list(services), source)
+        yield from _batch(child("rules", number), _mapping(rule), services)
     yield from _twins(source, rules if isinstance(rules, list) else [])
 
 
@@ -52,9 +56,9 @@ def _problem(place: str, text: str | None) -> _Found:
 
 def _service(place: str, service: Mapping[str, Any], source: Source) -> _Found:
     kind_of = service.get("type", "rest")
-    if isinstance(kind_of, str) and kind_of not in TRANSPORTS:
+    if isinstance(kind_of, str) and kind_of not in TRANSPORTS and kind_of not in known_types():
         shown = source.quote(f"{place}.type", kind_of)
-        yield Problem(f"{place}.type", f"unknown type {shown}; there is {listing(sorted(TRANSPORTS))}")
+        yield Problem(f"{place}.type", f"unknown type {shown}; there is {listing(known_types())}")
     url = service.get("base_url")
     if isinstance(url, str) and url:
         yield from _problem(f"{place}.base_url", base_url_problem(str(kind_of), url))
@@ -120,6 +124,12 @@ def _rule(place: str, rule: Mapping[str, Any], services: list[str], source: Sour
                 f"a rule's headers are kept with its deliveries: put secrets into services.{service}.headers"
             )
             yield Problem(f"{place}.headers.{name}", text)
+
+
+def _batch(place: str, rule: Mapping[str, Any], services: Mapping[str, Any]) -> _Found:
+    service = services.get(str(rule.get("service")))
+    if isinstance(rule.get("batch"), dict) and isinstance(service, dict):
+        yield from (Problem(f"{place}.batch", text) for text in batch_problems(rule, service))
 
 
 def _payload(place: str, payload: object) -> _Found:

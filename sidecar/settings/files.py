@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 Stamp = tuple[int, int, int, int]
 
@@ -17,18 +18,26 @@ class Look:
 
 
 class Files:
-    """Reads text files and keeps their looks."""
+    """Reads text files and keeps their looks and texts; those of an earlier reading can be given."""
 
-    def __init__(self) -> None:
-        self.looks: dict[Path, Look] = {}
+    def __init__(
+        self,
+        looks: Mapping[Path, Look] = MappingProxyType({}),
+        texts: Mapping[Path, str] = MappingProxyType({}),
+    ) -> None:
+        self.looks = dict(looks)
+        self.texts = dict(texts)
 
     def read(self, path: Path) -> str:
         """Return the file's text. Raises OSError or UnicodeDecodeError; it is remembered all the same."""
+        if path in self.texts:
+            return self.texts[path]
         # The stamp is taken first: an edit between the two lines is then seen as a change, not missed.
         self.looks[path] = Look(_stamp(path), None)
         content = path.read_bytes()
         self.looks[path] = replace(self.looks[path], digest=_digest(content))
-        return content.decode("utf-8-sig")
+        self.texts[path] = content.decode("utf-8-sig")
+        return self.texts[path]
 
 
 class Watcher:

@@ -1,30 +1,35 @@
 """The configuration file and the environment become Settings, or one report of all there is to mend."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from sidecar.errors import ConfigError
-from sidecar.settings.checks import checks
+from sidecar.settings.fitting import fit_service, plain
+from sidecar.settings.overlay import broken_services, overlay
 from sidecar.settings.reading import read
 from sidecar.settings.schema import Settings
-from sidecar.settings.sentences import problems_of
 from sidecar.settings.source import Problem, Source
-from sidecar.settings.wording import kind
+from sidecar.settings.validate import validated
 
 
 def load(path: Path, env: Mapping[str, str]) -> Settings:
-    """Return the settings. Raises ConfigError with every problem: where, what and how to mend."""
+    """Return the settings of the file alone. Raises ConfigError: each problem with where, what, how to mend.
+
+    What was made here is not among them; a service whose secret is kept in the store is switched off.
+    """
     return parse(read(path, env))
 
 
 def parse(source: Source) -> Settings:
-    """Validate what was read. Raises ConfigError; no problem repeats a value from outside the file."""
-    settings, found = _validated(source)
+    """Validate what was read. Raises ConfigError; no problem repeats a value from outside the file.
+
+    Only the file can raise it. What is wrong with a definition of the store is among `made.flaws`.
+    """
+    settings, found = validated(_without_broken(source))
     if settings is None or found:
         raise ConfigError(report(source, found))
-    return settings
+    return overlay(source, settings)
 
 
 def report(source: Source, problems: Iterable[Problem]) -> list[str]:
@@ -36,14 +41,12 @@ def report(source: Source, problems: Iterable[Problem]) -> list[str]:
     return [source.describe(problem) for problem in ordered]
 
 
-def _validated(source: Source) -> tuple[Settings | None, list[Problem]]:
-    found = list(source.problems)
-    if not isinstance(source.values, dict):
-        text = f"expected a mapping (key: value), got {kind(source.values)}"
-        return None, found or [Problem("", text)]
-    settings = None
-    try:
-        settings = Settings.model_validate(source.values)
-    except ValidationError as error:
-        found += problems_of(error, source.values)
-    return settings, [*found, *checks(source)]
+def _without_broken(source: Source) -> Source:
+    """Keep what is sound of services whose secrets cannot be read: their rules are judged by it."""
+    services = {
+        name: plain(fit_service(source, name, source.values["services"][name]).service)
+        for name in broken_services(source)
+    }
+    if not services:
+        return source
+    return replace(source, values={**source.values, "services": source.values["services"] | services})

@@ -27,11 +27,15 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+# What is a number without quotes: tag, pattern, first characters.
+NUMBERS = (
+    (_INT, r"[-+]?(?:0|[1-9][0-9]{0,99})", list("-+0123456789")),
+    (_FLOAT, r"[-+]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:[eE][-+]?[0-9]{1,4})?", list("-+0123456789")),
+)
 for _tag, _pattern, _first in (
     (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     (_BOOL, r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    (_INT, r"[-+]?(?:0|[1-9][0-9]{0,99})", list("-+0123456789")),
-    (_FLOAT, r"[-+]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:[eE][-+]?[0-9]{1,4})?", list("-+0123456789")),
+    *NUMBERS,
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), _first)
 

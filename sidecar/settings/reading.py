@@ -7,11 +7,12 @@ from typing import Any
 
 import yaml
 
+from sidecar.settings.definitions import Stored
 from sidecar.settings.files import Files
 from sidecar.settings.nodes import BadYaml, compose, scalar
 from sidecar.settings.payloads import payload_name, read_payload
 from sidecar.settings.source import Problem, Source, Spot, child
-from sidecar.settings.variables import expand
+from sidecar.settings.variables import Expanded, expand
 
 # YAML's anchors can make a small file huge; no honest file has so many values.
 _MOST_VALUES = 200_000
@@ -23,27 +24,55 @@ _TEMPLATES = re.compile(r"rules\[\d+\]\.(?:when$|payload(?:$|[.\[]))")
 _FILES = re.compile(r"services\..*\.tls\.(?:ca|cert|key)$")
 
 _Pair = tuple[yaml.Node, yaml.Node]
+_NOTHING = Stored()
+
+# The key of sealed secrets, where the file names none.
+KEY_VARIABLE = "MIH_SECRET_KEY"
 
 
-def read(path: Path, env: Mapping[str, str]) -> Source:
-    """Read the file and all it names. Never raises: what cannot be read is among the problems."""
-    reading = _Reading(path, env)
+def read(
+    path: Path, env: Mapping[str, str], stored: Stored = _NOTHING, *, before: Source | None = None
+) -> Source:
+    """Read the file and all it names. Never raises: what cannot be read is among the problems.
+
+    `stored` is what the store adds; it comes into force with the file. With `before`, the files are as they
+    were then.
+    """
+    reading = _Reading(path, env, stored, Files(before.looks, before.texts) if before else Files())
     values = reading.root()
     return Source(
-        path, values, reading.spots, reading.origins, tuple(reading.problems), dict(reading.files.looks)
+        path,
+        values,
+        reading.spots,
+        reading.origins,
+        tuple(reading.problems),
+        reading.files.looks,
+        reading.files.texts,
+        env,
+        stored,
+        reading.unread,
+        frozenset(reading.asked),
     )
+
+
+def again(source: Source, stored: Stored) -> Source:
+    """Return what was read, with the same files and with what the store holds now."""
+    return read(source.path, source.env, stored, before=source)
 
 
 class _Reading:
     """One pass over the nodes; collects what is found on the way."""
 
-    def __init__(self, path: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, env: Mapping[str, str], stored: Stored, files: Files) -> None:
         self.path = path
         self.env = env
-        self.files = Files()
+        self.secrets = stored.secrets
+        self.files = files
         self.spots: dict[str, Spot] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[Problem] = []
+        self.unread: dict[str, str] = {}
+        self.asked: set[str] = set()
         self._values = 0
 
     def root(self) -> Any:
@@ -52,12 +81,21 @@ class _Reading:
             return None
         try:
             node = compose(text)
-            return {} if node is None else self._value(node, "")
+            return self._with_key({} if node is None else self._value(node, ""))
         except BadYaml as error:
             self.problems = [Problem("", str(error), error.line)]
         except RecursionError:
             self.problems = [Problem("", "the YAML is nested too deeply, or an anchor holds itself")]
         return None
+
+    def _with_key(self, values: Any) -> Any:
+        """Take the key of sealed secrets from the environment where the file names none."""
+        store = (values.get("store") or {}) if isinstance(values, dict) else None
+        key = self.env.get(KEY_VARIABLE)
+        if key and isinstance(store, dict) and not store.get("secret_key"):
+            self.origins["store.secret_key"] = f"${{{KEY_VARIABLE}}}"
+            values["store"] = {**store, "secret_key": key}
+        return values
 
     def _text(self) -> str | None:
         try:
@@ -143,18 +181,28 @@ class _Reading:
         return payload.text
 
     def _resolved(self, text: str, place: str) -> str | None:
-        expanded = expand(text, self.env)
+        expanded = expand(text, self.env, self.secrets)
         if expanded.problem:
             self._problem(place, expanded.problem)
-        if expanded.variables:
-            self.origins[place] = " and ".join(f"${{{name}}}" for name in expanded.variables)
+        if expanded.sources:
+            self.origins[place] = expanded.sources
+        if expanded.secrets:
+            self._note_secrets(expanded, place)
         if _FILES.match(place):
             return str(self.path.parent.absolute() / expanded.text) if expanded.text else None
         if not expanded.text.startswith("file:"):
             return expanded.text
-        if not expanded.variables:
+        if not expanded.sources:
             self.origins[place] = text
         return self._secret(expanded.text.removeprefix("file:"), place)
+
+    def _note_secrets(self, expanded: Expanded, place: str) -> None:
+        """Remember which secrets are wanted. One that cannot be read costs its service, never the others."""
+        self.asked |= set(expanded.secrets)
+        if not place.startswith("services."):
+            self._problem(place, "a secret of the store can stand in services only: use ${NAME} or file:")
+        elif expanded.unread:
+            self.unread[place] = expanded.unread
 
     def _secret(self, name: str, place: str) -> str:
         try:

@@ -1,14 +1,17 @@
 """A rule: which events go where, with which payload."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 from pydantic import (
+    BeforeValidator,
     Field,
     field_validator,
+    model_validator,
 )
 
 from sidecar.model import Event
+from sidecar.settings.batching import BatchSettings
 from sidecar.settings.policies import RuleRetry
 from sidecar.settings.section import Section
 from sidecar.settings.service import FormatName
@@ -23,6 +26,15 @@ from sidecar.settings.values import (
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 Scalar = str | int | None
+RuleState = Literal["off", "shadow", "on"]
+
+
+def _word(state: object) -> object:
+    """Return on and off for what other readers of YAML make of these words: they take them for booleans."""
+    return {True: "on", False: "off"}[state] if isinstance(state, bool) else state
+
+
+State = Annotated[RuleState, BeforeValidator(_word, json_schema_input_type=RuleState | bool)]
 
 # The columns of an event that hold numbers: `where: {courseid: "2"}` means the number 2.
 NUMERIC_COLUMNS: frozenset[str] = frozenset(
@@ -65,7 +77,21 @@ class Rule(Section):
     timeout: Annotated[Seconds | None, Limit] = Field(
         default=None, le=600, description="Seconds until a request is given up; null: the service's"
     )
-    enabled: bool = Field(default=True, description="false: the rule matches nothing")
+    order_by: Annotated[str | None, Limit] = Field(
+        default=None,
+        description="Expression, such as userid: deliveries with one value leave one by one, by log id",
+    )
+    expires_after: Age = Field(
+        default=None,
+        description="Seconds, or 30m, 24h ..., after it was queued that a delivery is not sent any more",
+    )
+    batch: BatchSettings | None = Field(
+        default=None, description="Send many deliveries in one request, as a JSON array; null: one each"
+    )
+    state: State = Field(
+        default="on", description="off: matches nothing; shadow: renders and counts, sends nothing; on"
+    )
+    enabled: bool = Field(default=True, description="false: as `state: off`")
 
     @field_validator("where", mode="before")
     @classmethod
@@ -74,6 +100,20 @@ class Rule(Section):
         if not isinstance(where, Mapping):
             return where
         return {column: _fitted(column, wanted) for column, wanted in where.items()}
+
+    @model_validator(mode="after")
+    def _one_switch(self) -> Self:
+        """Let both words say the same: whoever reads only one of them is not misled."""
+        if "off" in (self.state, "on" if self.enabled else "off"):
+            # Past the frozen door: the value is still being made.
+            object.__setattr__(self, "state", "off")
+            object.__setattr__(self, "enabled", False)
+        return self
+
+    @property
+    def shadow(self) -> bool:
+        """Whether it renders and counts but sends nothing."""
+        return self.state == "shadow"
 
     @property
     def events(self) -> tuple[str, ...]:

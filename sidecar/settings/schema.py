@@ -6,14 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
+    PrivateAttr,
     SecretStr,
     model_validator,
 )
 
+from sidecar.settings.definitions import Made
 from sidecar.settings.networks import NetworkRules, Range
 from sidecar.settings.rule import Rule
 from sidecar.settings.section import Section
 from sidecar.settings.service import Service
+from sidecar.settings.signin import MoodleLoginSettings, OidcSettings
 from sidecar.settings.values import (
     HOST_PATTERN,
     PREFIX_PATTERN,
@@ -22,9 +25,11 @@ from sidecar.settings.values import (
     Days,
     Limit,
     Name,
+    PasswordHash,
     Seconds,
     Start,
     Token,
+    UserName,
 )
 
 
@@ -54,6 +59,11 @@ class StoreSettings(Section):
     )
     migrate: Literal["apply", "check"] = Field(
         default="apply", description="At start: apply pending migrations, or check and refuse to start"
+    )
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key of the secrets that the store keeps, 32 bytes as base64; several with commas:"
+        " the first seals, all open; empty: the variable MIH_SECRET_KEY",
     )
 
 
@@ -109,6 +119,10 @@ class RetentionSettings(Section):
         description="Rows of the request log that are kept at most (the plugin kept 500); null: no limit",
     )
     counts_days: Days = Field(default=400, description="Days that the hourly counts are kept")
+    stats_days: Days = Field(
+        default=400, description="Days that statistics of hours and days are kept; those of minutes: 2 days"
+    )
+    audit_days: Days = Field(default=400, description="Days that the audit of changes is kept")
 
 
 class NetworkSettings(Section):
@@ -143,8 +157,23 @@ class TokenSettings(Section):
     )
 
 
+UserRole = Literal["view", "manage"]
+
+
+class UserSettings(Section):
+    """Somebody who may sign in to the dashboard."""
+
+    name: UserName = Field(description="Name to sign in with")
+    password_hash: PasswordHash = Field(
+        description="Hash of the password, of argon2id; `mih users hash` makes it"
+    )
+    role: UserRole = Field(
+        default="view", description="view: read all but payloads and people's data; manage: everything"
+    )
+
+
 class WebSettings(Section):
-    """The HTTP API, and the addresses that a monitoring system asks."""
+    """The dashboard, the HTTP API, and the addresses that a monitoring system asks."""
 
     enabled: bool = Field(default=True, description="Whether mih run listens at all")
     host: str = Field(
@@ -157,6 +186,28 @@ class WebSettings(Section):
     port: int = Field(default=8080, ge=1, le=65535, description="Port to listen on")
     tokens: tuple[TokenSettings, ...] = Field(
         default=(), description="Who may use the API; without tokens nobody may"
+    )
+    users: tuple[UserSettings, ...] = Field(
+        default=(), description="Who may sign in to the dashboard, beside those of `mih users`"
+    )
+    local_login: bool = Field(
+        default=True,
+        description="Whether users of the sidecar itself may sign in; false needs moodle_login or oidc",
+    )
+    moodle_login: MoodleLoginSettings | None = Field(
+        default=None, description="Sign-in with Moodle's own names and passwords; null: none"
+    )
+    oidc: OidcSettings | None = Field(default=None, description="Sign-in by OpenID Connect; null: none")
+    session_idle: Seconds = Field(
+        default=43_200, ge=60, description="Seconds without use after which one has to sign in again"
+    )
+    session_lasts: Seconds = Field(
+        default=604_800, ge=60, description="Seconds after which one has to sign in again in any case"
+    )
+    trusted_proxies: tuple[Range, ...] = Field(
+        default=(),
+        description="Addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed,"
+        " such as 127.0.0.1/32",
     )
 
     @property
@@ -172,6 +223,8 @@ class WebSettings(Section):
             raise ValueError("two tokens have the same name: names are unique")
         if len({one.token.get_secret_value() for one in self.tokens}) < len(names):
             raise ValueError("two names have the same token: make one for each")
+        if len({one.name for one in self.users}) < len(self.users):
+            raise ValueError("two users have the same name: names are unique")
         return self
 
 
@@ -196,6 +249,19 @@ class Settings(Section):
     rules: tuple[Rule, ...] = Field(
         default=(), description="Which events go where; each matching rule makes a delivery"
     )
+
+    _made: Made = PrivateAttr(default=Made())
+
+    @property
+    def made(self) -> Made:
+        """What of it was made in the dashboard or by the API, and what is wrong with services and rules."""
+        return self._made
+
+    def with_made(self, services: Mapping[str, Service], rules: tuple[Rule, ...], made: Made) -> Self:
+        """Return the settings with what was made here among its services and rules."""
+        settings = self.model_copy(update={"services": services, "rules": rules})
+        settings._made = made
+        return settings
 
     @model_validator(mode="after")
     def _hand_out_network(self) -> Self:

@@ -1,6 +1,7 @@
 """A service: an external system, where it is and how to send to it."""
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -28,8 +29,14 @@ from sidecar.settings.values import (
 
 FormatName = Literal["json", "form", "xml", "text", "cloudevents", "xapi"]
 
-# The types of service that can be sent to.
+# The types of service that can be sent to without anything being installed.
 TRANSPORTS: frozenset[str] = frozenset({"amqp", "rest", "soap"})
+_GROUP = "mih.transports"
+
+
+def known_types() -> list[str]:
+    """Return all types of service: those of the product and those that installed packages bring."""
+    return sorted(TRANSPORTS | entry_points(group=_GROUP).names)
 
 
 class SoapSettings(Section):
@@ -57,8 +64,9 @@ class Service(Section):
     type: str = Field(
         default="rest",
         description="Transport: rest, or amqp (RabbitMQ: base_url is amqp(s)://host:port/vhost?exchange=...,"
-        " and a rule's endpoint the routing key), or soap (base_url is the WSDL, the endpoint an operation)",
-        json_schema_extra={"enum": [*sorted(TRANSPORTS)]},
+        " and a rule's endpoint the routing key), or soap (base_url is the WSDL, the endpoint an operation),"
+        " or what an installed package brings",
+        json_schema_extra={"examples": [*sorted(TRANSPORTS)]},
     )
     base_url: str = Field(min_length=1, description="Where the service is; a rule's endpoint is appended")
     auth: Auth = Field(
@@ -105,6 +113,11 @@ class Service(Section):
         default=None,
         description="Requests per second, or 10/s, 600/min, 1000/h, over all processes; null: no limit",
     )
+    drain_rate: Rate = Field(
+        default=None,
+        description="Deliveries per second, or 50/s, that leave of what piled up while it was paused or down,"
+        " beside new ones; null: as fast as it goes",
+    )
     capture: CaptureSettings = CaptureSettings()
     max_payload: int = Field(
         default=1_048_576, ge=1, description="Bytes; a larger payload becomes a dead letter"
@@ -125,6 +138,8 @@ class Service(Section):
     )
     enabled: bool = Field(default=True, description="false: its deliveries are queued and wait")
     _network: NetworkRules = PrivateAttr(default=NetworkRules())
+    _broken: str | None = PrivateAttr(default=None)
+    _source: str = PrivateAttr(default="file")
 
     @property
     def network(self) -> NetworkRules:
@@ -135,6 +150,30 @@ class Service(Section):
         """Return the service under these rules."""
         service = self.model_copy()
         service._network = rules
+        return service
+
+    @property
+    def broken(self) -> str | None:
+        """Why it cannot be called: its secret cannot be read, or its definition is wrong; None: nothing."""
+        return self._broken
+
+    @property
+    def source(self) -> str:
+        """Where it is written: file, or here for what was made in the dashboard or by the API."""
+        return self._source
+
+    def made_here(self) -> Self:
+        """Return the service as one that was made in the dashboard or by the API."""
+        service = self.model_copy()
+        service._source = "here"
+        return service
+
+    def unfit(self, reason: str | None) -> Self:
+        """Return the service switched off for that reason; itself if there is none."""
+        if reason is None:
+            return self
+        service = self.model_copy(update={"enabled": False})
+        service._broken = reason
         return service
 
     @property

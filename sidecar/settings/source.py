@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sidecar.settings.definitions import Stored
 from sidecar.settings.files import Look, fingerprint
 
 
@@ -40,6 +41,11 @@ class Source:
     origins: Mapping[str, str]
     problems: tuple[Problem, ...]
     looks: Mapping[Path, Look] = field(repr=False)
+    texts: Mapping[Path, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stored: Stored = field(default=Stored(), repr=False)
+    unread: Mapping[str, str] = field(default_factory=dict)  # why the secret of a place cannot be read
+    asked: frozenset[str] = frozenset()  # the secrets that the file refers to
 
     @property
     def fingerprint(self) -> str:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 from sidecar.settings.wording import kind, not_text
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
 PREFIX_PATTERN = r"^[A-Za-z0-9_]*$"
 TABLE_PATTERN = r"^[A-Za-z0-9_]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
@@ -43,6 +44,7 @@ SITE_URL_PATTERN = r"^$|^https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*$"
 # What the patterns mean, for people.
 PATTERN_WORDS = {
     NAME_PATTERN: "use letters, digits, dot, dash and underscore, and start with a letter or a digit",
+    USER_PATTERN: "use letters, digits and . _ @ + -, and start with a letter or a digit",
     PREFIX_PATTERN: "use letters, digits and underscore",
     TABLE_PATTERN: "use letters, digits and underscore",
     URI_PATTERN: "this is no URI: percent-encode what is not ASCII",
@@ -143,6 +145,19 @@ def _token(secret: SecretStr) -> SecretStr:
         )
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
         raise ValueError("use letters, digits and - . _ ~ + /; this makes one: openssl rand -hex 32")
+    return secret
+
+
+# PHC string: parameters, salt and hash, https://github.com/P-H-C/phc-string-format.
+_ARGON2 = re.compile(
+    r"\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,2}\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,171}"
+)
+
+
+def _password_hash(secret: SecretStr) -> SecretStr:
+    """Refuse what is no hash, most of all a password."""
+    if not _ARGON2.fullmatch(secret.get_secret_value()):
+        raise ValueError("is no hash of argon2id: `mih users hash` asks for a password and prints one")
     return secret
 
 
@@ -255,6 +270,8 @@ SigningSecret = Annotated[SecretStr, AfterValidator(_signing_secret)]
 Statuses = Annotated[str, BeforeValidator(_statuses, json_schema_input_type=str | int | list[int | str])]
 Credential = Annotated[SecretStr, AfterValidator(_sendable)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+PasswordHash = Annotated[SecretStr, AfterValidator(_password_hash)]
+UserName = Annotated[str, StringConstraints(pattern=USER_PATTERN, max_length=100)]
 Limit = BeforeValidator(_limit)
 Start = Annotated[str | int, BeforeValidator(_start, json_schema_input_type=str | int)]
 Events = Annotated[str | tuple[str, ...], BeforeValidator(_patterns, json_schema_input_type=str | list[str])]

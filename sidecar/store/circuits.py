@@ -61,6 +61,7 @@ def save(conn: Connection, circuit: Circuit, *, now: datetime) -> None:
             window_at=circuit.window_at,
             window_requests=circuit.window_requests,
             window_failures=circuit.window_failures,
+            drain_before=circuit.drain_before,
             updated_at=now,
         )
     )
@@ -94,10 +95,16 @@ def reset(conn: Connection, services: Iterable[str], *, now: datetime) -> int:
             failed_probes=0,
             opened_at=None,
             probe_at=None,
+            drain_before=now,
             updated_at=now,
         )
     )
     return changed.rowcount
+
+
+def drain(conn: Connection, service: str, *, before: datetime) -> None:
+    """Let what was due before leave as a backlog does: the service is sent to again."""
+    conn.execute(update(circuits).where(circuits.c.service == service).values(drain_before=before))
 
 
 def _circuit(row: Row[tuple[object, ...]]) -> Circuit:

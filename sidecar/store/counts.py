@@ -33,6 +33,17 @@ def totals(conn: Connection, *, since: datetime) -> list[tuple[str, str, int]]:
     return [(rule, what, int(n)) for rule, what, n in conn.execute(query)]
 
 
+def by_hour(conn: Connection, rule: str, *, since: datetime) -> dict[datetime, dict[str, int]]:
+    """Return what became of a rule's rows since then, by the hour. By the primary key."""
+    query = select(counts.c.hour, counts.c.what, counts.c.n).where(
+        counts.c.hour >= since, counts.c.rule == rule
+    )
+    found: dict[datetime, dict[str, int]] = {}
+    for hour, what, n in conn.execute(query.order_by(counts.c.hour)):
+        found.setdefault(hour, {})[what] = int(n)
+    return found
+
+
 _WEEK = timedelta(days=7)
 _WEEKS = 4
 _WEEKS_KNOWN = 2

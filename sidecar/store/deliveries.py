@@ -1,9 +1,11 @@
 """The queue as people ask for it: `mih_queue`, read only."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from sidecar.model import DeliveryState
 from sidecar.store.tables import queue
@@ -43,18 +45,55 @@ def numbers(conn: Connection, delivery_ids: Collection[str]) -> dict[str, int]:
     return {row.delivery_id: row.id for row in conn.execute(query)}
 
 
-def totals(conn: Connection) -> Sequence[Row[Any]]:
-    """Return per service how many deliveries are pending, sending and dead, and since when the oldest waits.
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """How many deliveries of one service stand where, and since when the oldest that is not sent waits."""
 
-    What is delivered is not looked at: it is most of the table. Uses `mih_queue_settled` by its state.
+    service: str
+    pending: int = 0
+    sending: int = 0
+    dead: int = 0
+    oldest: datetime | None = None
+
+
+def totals(conn: Connection) -> list[Owed]:
+    """Return what is owed to each service that is owed anything, or has dead letters, by name.
+
+    Reads the index `mih_queue_due` alone, and what is delivered, most of the table, not at all: services
+    first, then what each has that is not delivered. Of each state the lowest number is taken for the oldest.
     """
-    counted = [
-        func.sum(case((queue.c.state == state, 1), else_=0)).label(str(state)) for state in _UNDELIVERED
+    names = list(conn.execute(_names(conn)).scalars())
+    lowest = func.min(queue.c.id).label("lowest")
+    query = select(queue.c.service, queue.c.state, func.count().label("n"), lowest)
+    query = query.where(queue.c.service.in_(names), queue.c.state.in_(_UNDELIVERED))
+    rows = conn.execute(query.group_by(queue.c.service, queue.c.state)).all()
+    waits = [row.lowest for row in rows if row.state in _OWED]
+    created = select(queue.c.id, queue.c.created_at).where(queue.c.id.in_(waits))
+    since = {row.id: row.created_at for row in conn.execute(created)}
+    return [
+        _owed(service, [row for row in rows if row.service == service], since)
+        for service in sorted({row.service for row in rows})
     ]
-    waiting = case((queue.c.state.in_(_OWED), queue.c.created_at))
-    query = select(queue.c.service, *counted, func.min(waiting).label("oldest"))
-    query = query.where(queue.c.state.in_(_UNDELIVERED)).group_by(queue.c.service)
-    return conn.execute(query.order_by(queue.c.service)).all()
+
+
+def _owed(service: str, rows: Sequence[Row[Any]], since: Mapping[int, datetime]) -> Owed:
+    n = {row.state: int(row.n) for row in rows}
+    oldest = min((since[row.lowest] for row in rows if row.lowest in since), default=None)
+    pending, sending, dead = (n.get(state, 0) for state in _UNDELIVERED)
+    return Owed(service, pending, sending, dead, oldest)
+
+
+def _names(conn: Connection) -> Select[Any]:
+    """Return the query for all services in the queue that skips from one to the next.
+
+    MySQL and MariaDB do so for DISTINCT and not for the recursion, PostgreSQL and SQLite the other way round.
+    """
+    if conn.dialect.name == "mysql":
+        return select(queue.c.service).distinct()
+    steps = select(func.min(queue.c.service).label("service")).cte("steps", recursive=True)
+    following = select(func.min(queue.c.service)).where(queue.c.service > steps.c.service)
+    steps = steps.union_all(select(following.scalar_subquery()).where(steps.c.service.is_not(None)))
+    return select(steps.c.service).where(steps.c.service.is_not(None))
 
 
 def _is_number(key: str) -> bool:

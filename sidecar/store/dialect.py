@@ -3,8 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table
+from sqlalchemy import ColumnElement, Connection, Insert, LargeBinary, Table, cast, func
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+
+def octets(conn: Connection, text: ColumnElement[Any]) -> ColumnElement[int]:
+    """Return the bytes of a text as UTF-8. SQLite before 3.43 counts characters only, but bytes of a BLOB."""
+    if conn.dialect.name == "sqlite":
+        return func.length(cast(text, LargeBinary))
+    return func.octet_length(text)
 
 
 def insert_new(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

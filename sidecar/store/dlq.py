@@ -11,6 +11,7 @@ from sidecar.model import DeadLetter, DeadReason, Settlement
 from sidecar.store.dialect import insert_new
 from sidecar.store.tables import dlq
 
+EXPIRED = "it waited longer than the expires_after of its rule"
 _TEXT_LENGTH = 16_000  # characters, of four bytes at most: MySQL's TEXT ends at 65,535 bytes
 
 
@@ -25,8 +26,8 @@ def letter_of(item: Settlement) -> DeadLetter:
     return DeadLetter(
         delivery=item.claimed.delivery,
         reason=item.decision.reason or DeadReason.EXHAUSTED,
-        error=(attempt.error if attempt else None) or "no error was given",
-        attempts=item.claimed.attempts + 1,
+        error=(attempt.error if attempt else EXPIRED) or "no error was given",
+        attempts=item.claimed.attempts + (1 if attempt else 0),
         status=attempt.status if attempt else None,
         response=attempt.response if attempt else None,
     )
@@ -66,6 +67,23 @@ def by_reason(conn: Connection) -> Sequence[Row[Any]]:
     """Return the number of dead letters per service and reason."""
     query = select(dlq.c.service, dlq.c.reason, func.count().label("n")).group_by(dlq.c.service, dlq.c.reason)
     return conn.execute(query.order_by(dlq.c.service, dlq.c.reason)).all()
+
+
+def groups(conn: Connection) -> Sequence[Row[Any]]:
+    """Return (reason, service, status, n, oldest, newest) of all dead letters, the most first.
+
+    All from `mih_dlq_reason`: no payload is read.
+    """
+    n = func.count().label("n")
+    times = func.min(dlq.c.created_at).label("oldest"), func.max(dlq.c.created_at).label("newest")
+    kinds = (dlq.c.reason, dlq.c.service, dlq.c.status)
+    query = select(*kinds, n, *times).group_by(*kinds)
+    return conn.execute(query.order_by(n.desc(), dlq.c.reason, dlq.c.service, dlq.c.status)).all()
+
+
+def write_payload(conn: Connection, delivery_id: str, payload: str) -> None:
+    """Have a dead letter show another payload; its delivery's own is another table's."""
+    conn.execute(dlq.update().where(dlq.c.delivery_id == delivery_id).values(payload=payload))
 
 
 def get(conn: Connection, delivery_id: str) -> Row[Any] | None:

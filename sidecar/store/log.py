@@ -68,6 +68,12 @@ def get(conn: Connection, number: int) -> Row[Any] | None:
     return conn.execute(select(log).where(log.c.id == number)).one_or_none()
 
 
+def last_status(conn: Connection, service: str) -> int | None:
+    """Return the status of the last try of a service. Uses `mih_log_service`."""
+    query = select(log.c.status).where(log.c.service == service).order_by(log.c.created_at.desc())
+    return conn.execute(query.limit(1)).scalar_one_or_none()
+
+
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:
     """Delete attempts made before `before`, at most `limit`; return how many. Uses `mih_log_created`."""
     return _delete(

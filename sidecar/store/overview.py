@@ -1,19 +1,21 @@
 """How things stand: what all tables say at one moment, for a page or a command that shows it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from sidecar.model import Circuit, CircuitState, Cursor, Held
-from sidecar.settings import Service, Settings
-from sidecar.store import circuits, counts, cursors, deliveries, dlq, gaps, replicas, services
+from sidecar.model import Circuit, CircuitState, Cursor, Held, Watched
+from sidecar.settings import Flaw, Service, Settings
+from sidecar.store import circuits, counts, cursors, deliveries, dlq, gaps, log, replicas, services, watch
+from sidecar.store.deliveries import Owed
 
 _SEEN_WITHIN_S = 30
 _ROUND_WITHIN_S = 60
+_GONE = 410
 _HELD_SINCE = timedelta(hours=24)
 
 
@@ -21,6 +23,7 @@ class Obstacle(StrEnum):
     """Why pending deliveries of a service are parked."""
 
     GONE = "not configured"
+    BROKEN = "broken"
     OFF = "switched off"
     PAUSED = "paused"
     CIRCUIT = "circuit open"
@@ -34,14 +37,19 @@ class Rounds:
     dispatch_at: datetime | None
     started_at: datetime
 
-    def ailment(self, role: str, settings: Settings, *, now: datetime) -> str | None:
-        """Say which loop of this role has made no round for too long; None: all is well."""
+    def idle(self, role: str, settings: Settings, *, now: datetime) -> tuple[str, float] | None:
+        """Return which loop of this role has made no round for too long, and for how many seconds."""
         polls = {"tail": settings.tail.poll, "dispatch": settings.dispatch.poll}
         for name, made_at in (("tail", self.tail_at), ("dispatch", self.dispatch_at)):
             idle_s = (now - (made_at or self.started_at)).total_seconds()
             if role in {"all", name} and idle_s > _ROUND_WITHIN_S + polls[name]:
-                return f"its {name} has made no round for {idle_s:.0f} s: its log says why"
+                return name, idle_s
         return None
+
+    def ailment(self, role: str, settings: Settings, *, now: datetime) -> str | None:
+        """Say which loop of this role has made no round for too long; None: all is well."""
+        idle = self.idle(role, settings, now=now)
+        return f"its {idle[0]} has made no round for {idle[1]:.0f} s: its log says why" if idle else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class Process:
     dispatch_at: datetime | None
     alive: bool
     ailment: str | None
+    idle_loop: str | None = None  # which loop has made no round, and for how long
+    idle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,7 @@ class Lot:
     sending: int
     dead: int
     oldest: datetime | None
+    answered_gone: bool = False  # it is paused because it answered 410
 
     @property
     def parked(self) -> int:
@@ -96,6 +107,25 @@ class Overview:
     lots: Sequence[Lot]
     held: Sequence[tuple[str, str, int]]
     letters: Sequence[tuple[str, str, int]]
+    letters_last_hour: int = 0
+    letters_last_day: int = 0
+    watched: Sequence[Watched] = ()
+    flaws: Sequence[Flaw] = ()
+
+    @property
+    def behind(self) -> int:
+        """How many ids the log goes on after the cursor, when the tail last looked."""
+        return max((self.cursor.head or 0) - self.cursor.position, 0) if self.cursor else 0
+
+    @property
+    def polled_at(self) -> datetime | None:
+        """When any living process last looked into the log."""
+        return max((one.tail_at for one in self.processes if one.alive and one.tail_at), default=None)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """Since when the oldest delivery waits that is not delivered."""
+        return min((lot.oldest for lot in self.lots if lot.oldest), default=None)
 
 
 def look(conn: Connection, settings: Settings, *, now: datetime) -> Overview:
@@ -111,6 +141,10 @@ def look(conn: Connection, settings: Settings, *, now: datetime) -> Overview:
         lots=lots(conn, settings.services),
         held=[one for one in counts.totals(conn, since=now - _HELD_SINCE) if one[1] in set(Held)],
         letters=[(row.service, row.reason, row.n) for row in dlq.by_reason(conn)],
+        letters_last_hour=dlq.count(conn, since=now - timedelta(hours=1)),
+        letters_last_day=dlq.count(conn, since=now - timedelta(hours=24)),
+        watched=tuple(watch.load(conn, settings.site).values()),
+        flaws=settings.made.flaws,
     )
 
 
@@ -124,7 +158,18 @@ def lots(conn: Connection, wanted: Mapping[str, Service]) -> list[Lot]:
     found = {row.service: row for row in deliveries.totals(conn)}
     health, waiting = circuits.load_all(conn), obstacles(conn, wanted, found)
     names = sorted({*wanted, *found})
-    return [_lot(found.get(name), health.get(name, Circuit(name)), waiting.get(name)) for name in names]
+    made = [
+        _lot(found.get(name, Owed(name)), health.get(name, Circuit(name)), waiting.get(name))
+        for name in names
+    ]
+    return [_with_notice(conn, lot) for lot in made]
+
+
+def _with_notice(conn: Connection, lot: Lot) -> Lot:
+    """Tell a pause that a person made from one that the service asked for with 410."""
+    if lot.obstacle is not Obstacle.PAUSED:
+        return lot
+    return replace(lot, answered_gone=log.last_status(conn, lot.service) == _GONE)
 
 
 def obstacles(
@@ -142,6 +187,8 @@ def obstacles(
 def _obstacle(service: Service | None, paused: bool, circuit: Circuit | None) -> Obstacle | None:
     if service is None:
         return Obstacle.GONE
+    if service.broken:
+        return Obstacle.BROKEN
     if not service.enabled:
         return Obstacle.OFF
     if paused:
@@ -150,18 +197,17 @@ def _obstacle(service: Service | None, paused: bool, circuit: Circuit | None) ->
     return None if closed else Obstacle.CIRCUIT
 
 
-def _lot(row: Row[Any] | None, circuit: Circuit, obstacle: Obstacle | None) -> Lot:
-    if row is None:
-        return Lot(circuit.service, circuit, obstacle, 0, 0, 0, None)
-    return Lot(
-        circuit.service, circuit, obstacle, int(row.pending), int(row.sending), int(row.dead), row.oldest
-    )
+def _lot(owed: Owed, circuit: Circuit, obstacle: Obstacle | None) -> Lot:
+    return Lot(circuit.service, circuit, obstacle, owed.pending, owed.sending, owed.dead, owed.oldest)
 
 
 def _process(row: Row[Any], settings: Settings, now: datetime) -> Process:
     known = {name: value for name, value in row._mapping.items() if name in Process.__dataclass_fields__}
     alive = (now - row.seen_at).total_seconds() <= _SEEN_WITHIN_S
-    return Process(**known, alive=alive, ailment=_ailment(row, settings, now))
+    rounds = Rounds(row.tail_at, row.dispatch_at, row.started_at)
+    loop, idle_s = rounds.idle(row.role, settings, now=now) or (None, 0.0)
+    ailment = _ailment(row, settings, now)
+    return Process(**known, alive=alive, ailment=ailment, idle_loop=loop, idle_s=idle_s)
 
 
 def _ailment(row: Row[Any], settings: Settings, now: datetime) -> str | None:

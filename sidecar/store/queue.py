@@ -2,11 +2,12 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, literal, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, literal, select, union_all, update
 
 from sidecar.model import (
     Claimed,
@@ -16,16 +17,37 @@ from sidecar.model import (
     Settlement,
     Step,
 )
-from sidecar.store import dlq, log
+from sidecar.store import dlq, log, order
 from sidecar.store.dialect import insert_new
 from sidecar.store.tables import queue
 
 _ERROR_LENGTH = 2_000
-_MOST_PARTS = 100  # of one UNION; SQLite's limit is 500
+_MOST_PARTS = 100  # of one UNION, two each; SQLite's limit is 500
+LIVE, SLOW = 0, 1  # lanes: what is replayed from Moodle's log lets what is new pass
+LANES = (LIVE, SLOW)
+_MORE = (200,) * 50  # rows, asked for again and again where so many had to be held
+_MOST_NUMBERS = 5_000  # in one IN; SQLite's limit is 32,766, PostgreSQL's protocol ends at 65,535
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When a delivery was due that is wanted: a backlog and what came after it are claimed apart."""
+
+    after: datetime | None = None
+    upto: datetime | None = None
+
+    def within(self, now: datetime) -> ColumnElement[bool]:
+        """What was due then, and is by now."""
+        latest = now if self.upto is None else min(self.upto, now)
+        due = queue.c.due_at <= latest
+        return due if self.after is None else due & (queue.c.due_at > self.after)
+
+
+ANY_TIME = Due()
 
 
 def enqueue(conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
-    """Queue deliveries, due now. One whose id is there already adds nothing."""
+    """Queue deliveries, due now or when they have lingered. One whose id is there already adds nothing."""
     insert_new(conn, queue, [_values(item, DeliveryState.PENDING, now) for item in deliveries])
 
 
@@ -53,16 +75,20 @@ def _first_due(conn: Connection, services: Iterable[str]) -> dict[str, datetime]
         select(
             literal(name).label("service"),
             select(queue.c.due_at)
-            .where(_pending(name))
+            .where(_pending(name), queue.c.lane == lane)
             .order_by(queue.c.due_at)
             .limit(1)
             .scalar_subquery()
             .label("due_at"),
         )
         for name in services
+        for lane in LANES
     ]
-    found = conn.execute(union_all(*looks))
-    return {row.service: row.due_at for row in found if row.due_at is not None}
+    found: dict[str, datetime] = {}
+    for row in conn.execute(union_all(*looks)):
+        if row.due_at is not None:
+            found[row.service] = min(row.due_at, found.get(row.service, row.due_at))
+    return found
 
 
 def claim(
@@ -74,40 +100,66 @@ def claim(
     now: datetime,
     lease_s: float,
     probe: bool = False,
+    due: Due = ANY_TIME,
 ) -> list[Claimed]:
     """Take up to `limit` due deliveries of a service into this process's hands until the lease ends.
 
-    Skips rows that another replica is claiming. Uses `mih_queue_due`, by force on MySQL and MariaDB: by any
-    other index they lock every row that they look at, and the other replicas skip those, too.
+    Skips rows that another replica is claiming, and what has expired; the slow lane gets what the live one
+    leaves. What has to wait for another of its key is held. Uses `mih_queue_due`, by force on MySQL and
+    MariaDB: by any other index they lock every row that they look at, and the other replicas skip those, too.
     """
-    query = (
-        select(queue)
-        .with_hint(queue, "FORCE INDEX (mih_queue_due)", "mysql")
-        .where(_pending(service), queue.c.due_at <= now)
-        .order_by(queue.c.due_at, queue.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = conn.execute(query).all()
-    if rows:
-        conn.execute(
-            update(queue)
-            .where(queue.c.id.in_([row.id for row in rows]))
-            .values(
-                state=DeliveryState.SENDING, leased_by=token, leased_until=now + timedelta(seconds=lease_s)
-            )
+    until = now + timedelta(seconds=lease_s)
+    lease = {"state": DeliveryState.SENDING, "leased_by": token, "leased_until": until}
+    rows: list[Row[Any]] = []
+    for lane in LANES:
+        query = (
+            select(queue)
+            .with_hint(queue, "FORCE INDEX (mih_queue_due)", "mysql")
+            .where(_pending(service), queue.c.lane == lane, due.within(now), unexpired(now))
+            .order_by(queue.c.due_at, queue.c.id)
+            .with_for_update(skip_locked=True)
         )
+        for asked in (limit - len(rows), *_MORE):
+            if len(rows) >= limit:
+                break
+            found = conn.execute(query.limit(asked)).all()
+            behind = _behind(conn, found)
+            mine = [row for row in found if row.id not in behind][: limit - len(rows)]
+            if mine:
+                conn.execute(update(queue).where(queue.c.id.in_([row.id for row in mine])).values(lease))
+            rows += mine
+            if not order.hold(conn, behind) or len(found) < asked:
+                break
     return [Claimed(row.id, delivery_of(row), row.attempts, token, probe) for row in rows]
+
+
+def _behind(conn: Connection, rows: Sequence[Row[Any]]) -> set[int]:
+    """Return the numbers of those among locked rows that have to wait for another of their key."""
+    turns = [turn for row in rows if (turn := order.turn_of(row))]
+    return {turn.number for turn in turns} - order.ready(conn, turns)
+
+
+def unexpired(now: datetime) -> ColumnElement[bool]:
+    """What may still be sent."""
+    return queue.c.expires_at.is_(None) | (queue.c.expires_at > now)
 
 
 def renew(conn: Connection, claimed: Iterable[Claimed], *, until: datetime) -> set[tuple[int, str]]:
     """Extend the leases of what this process holds; return (number, token) of what it still held."""
-    held = _still_held(conn, claimed)
-    if held:
-        conn.execute(
-            update(queue).where(queue.c.id.in_([number for number, _ in held])).values(leased_until=until)
-        )
+    held = set()
+    for piece in _pieces(claimed):
+        ours = _still_held(conn, piece)
+        numbers = [number for number, _ in ours]
+        if numbers:
+            conn.execute(update(queue).where(queue.c.id.in_(numbers)).values(leased_until=until))
+        held |= ours
     return held
+
+
+def _pieces(claimed: Iterable[Claimed]) -> Iterator[Sequence[Claimed]]:
+    """Yield all of them, lowest first, in pieces that a statement can name."""
+    wanted = sorted(claimed, key=lambda item: item.number)
+    return (wanted[start : start + _MOST_NUMBERS] for start in range(0, len(wanted), _MOST_NUMBERS))
 
 
 def settle(
@@ -173,6 +225,7 @@ def _settle_done(conn: Connection, items: Sequence[Settlement], now: datetime) -
                 settled_at=now,
                 leased_by=None,
                 leased_until=None,
+                expires_at=None,
             )
         )
 
@@ -209,15 +262,19 @@ def _settle_dead(conn: Connection, items: Sequence[Settlement], now: datetime) -
         .where(queue.c.id == bindparam("number"))
         .values(
             state=DeliveryState.DEAD,
-            attempts=queue.c.attempts + 1,
+            attempts=queue.c.attempts + bindparam("spent", type_=queue.c.attempts.type),
             last_status=bindparam("status"),
             last_error=bindparam("error"),
             settled_at=now,
             leased_by=None,
             leased_until=None,
+            expires_at=None,
         )
     )
-    conn.execute(statement, [{"number": item.claimed.number, **_outcome(item)} for item in items])
+    buried = [
+        {"number": item.claimed.number, "spent": 1 if item.attempt else 0, **_outcome(item)} for item in items
+    ]
+    conn.execute(statement, buried)
     dlq.bury(conn, [dlq.letter_of(item) for item in items], now=now)
 
 
@@ -243,7 +300,8 @@ def rescue(conn: Connection, *, now: datetime, lease_s: float, limit: int = 1000
 
 def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
     """Give back unsent deliveries of a process that stops."""
-    _set_pending(conn, [number for number, _ in _still_held(conn, claimed)])
+    for piece in _pieces(claimed):
+        _set_pending(conn, [number for number, _ in _still_held(conn, piece)])
 
 
 def _set_pending(conn: Connection, numbers: Sequence[int]) -> int:
@@ -266,6 +324,7 @@ def revive(
     changes: dict[str, Any] = {
         "state": DeliveryState.PENDING,
         "attempts": 0,
+        "lane": order.unheld(),
         "due_at": now,
         "settled_at": None,
     }
@@ -280,6 +339,36 @@ def revive(
         .values(changes)
     )
     return changed.rowcount
+
+
+def queue_again(conn: Connection, delivery: Delivery, *, now: datetime) -> int:
+    """Queue a settled delivery as it is rendered now, under its id; return 0 if it is on its way."""
+    settled = [DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.CANCELLED]
+    changed = conn.execute(
+        update(queue)
+        .where(queue.c.delivery_id == delivery.delivery_id, queue.c.state.in_(settled))
+        .values(_values(delivery, DeliveryState.PENDING, now))
+    )
+    return changed.rowcount
+
+
+def slow_waiting(conn: Connection, service: str, limit: int) -> int:
+    """Return how many deliveries wait in a service's slow lane, `limit` at most. Uses `mih_queue_due`."""
+    slow = queue.c.lane.in_([SLOW, order.HELD_SLOW])
+    some = select(queue.c.id).where(_pending(service), slow).limit(limit).subquery()
+    return int(conn.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def write_payload(conn: Connection, delivery_id: str, payload: str) -> None:
+    """Have a delivery send other bytes; what it held at first stays in `original`."""
+    conn.execute(
+        update(queue)
+        .where(queue.c.delivery_id == delivery_id)
+        # Two columns of one row: MySQL sets them from left to right, so the old payload is kept first.
+        .ordered_values(
+            (queue.c.original, func.coalesce(queue.c.original, queue.c.payload)), (queue.c.payload, payload)
+        )
+    )
 
 
 def lock(conn: Connection, delivery_ids: Sequence[str]) -> dict[str, DeliveryState]:
@@ -304,9 +393,18 @@ def cancel(conn: Connection, delivery_ids: Sequence[str], *, now: datetime) -> i
             queue.c.delivery_id.in_(delivery_ids),
             queue.c.state.in_([DeliveryState.PENDING, DeliveryState.DEAD]),
         )
-        .values(state=DeliveryState.CANCELLED, settled_at=now)
+        .values(state=DeliveryState.CANCELLED, settled_at=now, expires_at=None)
     )
+    ours = queue.c.delivery_id.in_(delivery_ids) & queue.c.order_key.is_not(None)
+    order.pass_on(conn, conn.execute(select(queue.c.id).where(ours)).scalars().all())
     return changed.rowcount
+
+
+def is_backlog_left(conn: Connection, service: str, *, upto: datetime) -> bool:
+    """Whether anything waits that was due by then, held or not, by `mih_queue_due`."""
+    lanes = [*LANES, order.HELD, order.HELD_SLOW]
+    waits = _pending(service) & queue.c.lane.in_(lanes) & (queue.c.due_at <= upto)
+    return conn.execute(select(queue.c.id).where(waits).limit(1)).first() is not None
 
 
 def unsettled(conn: Connection) -> list[tuple[str, DeliveryState, int]]:
@@ -345,6 +443,8 @@ def delivery_of(row: Row[Any]) -> Delivery:
         content_type=row.content_type,
         created_at=row.created_at,
         event_at=getattr(row, "event_at", None),
+        order_key=getattr(row, "order_key", None),
+        expires_at=getattr(row, "expires_at", None),
         headers=json.loads(row.headers) if row.headers else {},
     )
 
@@ -366,6 +466,7 @@ def _request(delivery: Delivery) -> dict[str, Any]:
         "headers": json.dumps(dict(delivery.headers), sort_keys=True) if delivery.headers else None,
         "payload": delivery.body,
         "content_type": delivery.content_type,
+        "order_key": delivery.order_key,
     }
 
 
@@ -378,8 +479,10 @@ def _values(delivery: Delivery, state: DeliveryState, now: datetime) -> dict[str
         "log_id": delivery.log_id,
         "state": state,
         "attempts": 0,
-        "due_at": now,
+        "lane": SLOW if delivery.slow else LIVE,
+        "due_at": now + timedelta(seconds=delivery.linger_s),
         "event_at": delivery.event_at,
+        "expires_at": delivery.expires_at,
         "created_at": delivery.created_at,
         "settled_at": None,
         "last_error": None,

@@ -16,6 +16,17 @@ def lock(conn: Connection, service: str) -> datetime | None:
     return conn.execute(query).scalar_one_or_none()
 
 
+def lock_drain(conn: Connection, service: str) -> datetime | None:
+    """Return the first moment at which more of a backlog may leave; locked as `lock` does it."""
+    query = select(circuits.c.next_drain_at).where(circuits.c.service == service).with_for_update()
+    return conn.execute(query).scalar_one_or_none()
+
+
+def take_drain(conn: Connection, service: str, *, until: datetime) -> None:
+    """Write down that a backlog has had all moments before `until`."""
+    conn.execute(update(circuits).where(circuits.c.service == service).values(next_drain_at=until))
+
+
 def take(conn: Connection, service: str, *, until: datetime) -> None:
     """Write down that all moments before `until` are taken."""
     conn.execute(update(circuits).where(circuits.c.service == service).values(next_slot_at=until))

@@ -1,7 +1,7 @@
 """The rules in force: `mih_rules`, written from the configuration."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +11,17 @@ from sidecar.settings import Rule
 from sidecar.store.dialect import upsert
 from sidecar.store.tables import rules
 
-_FROM_FILE = "file"
+_FROM_FILE, _MADE_HERE = "file", "here"
 
 
-def sync(conn: Connection, wanted: Sequence[tuple[Rule, str]], *, now: datetime) -> None:
-    """Make the table say what the file says: each rule with its version; what left the file is removed."""
-    rows = [_values(rule, version, now) for rule, version in wanted]
+def sync(
+    conn: Connection, wanted: Sequence[tuple[Rule, str]], *, now: datetime, made: Collection[str] = ()
+) -> None:
+    """Make the table say what is in force: each rule with its version; what is gone is removed.
+
+    Those in `made` were made here, the others stand in the file.
+    """
+    rows = [_values(rule, version, now, made) for rule, version in wanted]
     changed = [
         "event",
         "service",
@@ -30,7 +35,7 @@ def sync(conn: Connection, wanted: Sequence[tuple[Rule, str]], *, now: datetime)
     ]
     upsert(conn, rules, rows, {name: name for name in changed})
     names = [rule.name for rule, _ in wanted]
-    conn.execute(rules.delete().where(rules.c.source == _FROM_FILE, rules.c.name.not_in(names)))
+    conn.execute(rules.delete().where(rules.c.name.not_in(names)))
 
 
 def all_rows(conn: Connection) -> Sequence[Row[Any]]:
@@ -38,7 +43,7 @@ def all_rows(conn: Connection) -> Sequence[Row[Any]]:
     return conn.execute(select(rules).order_by(rules.c.name)).all()
 
 
-def _values(rule: Rule, version: str, now: datetime) -> dict[str, Any]:
+def _values(rule: Rule, version: str, now: datetime, made: Collection[str]) -> dict[str, Any]:
     return {
         "name": rule.name,
         "event": ", ".join(rule.events),
@@ -48,6 +53,6 @@ def _values(rule: Rule, version: str, now: datetime) -> dict[str, Any]:
         "enabled": rule.enabled,
         "version": version,
         "definition": json.dumps(rule.model_dump(mode="json"), ensure_ascii=False, sort_keys=True),
-        "source": _FROM_FILE,
+        "source": _MADE_HERE if rule.name in made else _FROM_FILE,
         "updated_at": now,
     }

@@ -7,23 +7,32 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from sidecar.settings import Service
+from sidecar.settings import Kind, Service
 from sidecar.store import circuits
-from sidecar.store.dialect import upsert
-from sidecar.store.tables import services
+from sidecar.store.dialect import insert_new, upsert
+from sidecar.store.tables import definitions, services
 
 _FROM_FILE = "file"
 
 
 def sync(conn: Connection, wanted: Mapping[str, Service], *, now: datetime) -> None:
-    """Make the table say what the file says. Pauses and circuits stay; what left the file is removed."""
+    """Make the table say what is in force. Pauses and circuits stay; what is gone is removed.
+
+    Of those made here only what has no definition any more is gone: this process may not have seen the newest
+    yet, and with their rows their pauses would go.
+    """
     rows = [_values(name, service, now) for name, service in wanted.items()]
     changed = ["type", "base_url", "auth", "settings", "source", "enabled", "updated_at"]
     upsert(conn, services, rows, {name: name for name in changed})
     circuits.create(conn, wanted, now=now)
-    conn.execute(
-        services.delete().where(services.c.source == _FROM_FILE, services.c.name.not_in(list(wanted)))
-    )
+    defined = select(definitions.c.name).where(definitions.c.kind == Kind.SERVICE)
+    left = (services.c.source == _FROM_FILE) | services.c.name.not_in(defined)
+    conn.execute(services.delete().where(left, services.c.name.not_in(list(wanted))))
+
+
+def enter(conn: Connection, wanted: Mapping[str, Service], *, now: datetime) -> None:
+    """Write down services that no sidecar has written down; those that are there stay as they are."""
+    insert_new(conn, services, [_values(name, service, now) for name, service in wanted.items()])
 
 
 def all_rows(conn: Connection) -> Sequence[Row[Any]]:
@@ -41,6 +50,8 @@ def pause(conn: Connection, name: str, *, pause: bool, now: datetime) -> bool:
     changed = conn.execute(
         update(services).where(services.c.name == name).values(paused=pause, updated_at=now)
     )
+    if not pause:
+        circuits.drain(conn, name, before=now)
     return changed.rowcount == 1
 
 
@@ -52,7 +63,7 @@ def _values(name: str, service: Service, now: datetime) -> dict[str, Any]:
         "base_url": service.base_url,
         "auth": service.auth.type,
         "settings": json.dumps(shown, sort_keys=True),
-        "source": _FROM_FILE,
+        "source": service.source,
         "enabled": service.enabled,
         "paused": False,
         "updated_at": now,

@@ -2,23 +2,29 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy
 
-from sidecar.model import Circuit, CircuitState, Cursor
-from sidecar.settings import Rule, Service
+from sidecar.model import Circuit, CircuitState, Cursor, Level, Watched
+from sidecar.settings import Flaw, Kind, Made, Rule, Service
 from sidecar.store.overview import Lot, Obstacle, Overview, Process
-from sidecar.store.verdict import is_well, verdict
+from sidecar.store.sentences import remark_of, remedy, say, sentences
+from sidecar.store.stats import Tally
+from sidecar.store.trends import Point, Window
+from sidecar.store.verdict import Remark, judge
 
 View = dict[str, Any]
 _Row = sqlalchemy.Row[Any]
 
+_NOTHING_MADE = Made()
+_POINT = ("begins_at", "delivered", "failed", "dead", "p50_ms", "p95_ms")
 HEALTH = {CircuitState.CLOSED: "closed", CircuitState.OPEN: "open", CircuitState.HALF_OPEN: "half-open"}
 
 
-def delivery(row: _Row, obstacle: Obstacle | None) -> View:
-    """Return a delivery of the queue, without its payload."""
+def delivery(row: _Row, obstacle: Obstacle | None, *, waits_for: int | None = None) -> View:
+    """Return a delivery of the queue, without its payload; it `waits_for` another of its order key."""
     parked = obstacle if row.state == "pending" else None
     return {
         "id": row.id,
@@ -30,11 +36,13 @@ def delivery(row: _Row, obstacle: Obstacle | None) -> View:
         "log_id": row.log_id,
         "state": row.state,
         "parked": parked,
+        "waits_for": waits_for,
         "attempts": row.attempts,
         "due_at": row.due_at if row.state == "pending" else None,
         "last_status": row.last_status,
         "last_error": row.last_error,
         "event_at": row.event_at,
+        "expires_at": row.expires_at,
         "created_at": row.created_at,
         "settled_at": row.settled_at,
         "leased_by": row.leased_by,
@@ -160,6 +168,8 @@ def service(found: Lot, settings: Service | None) -> View:
         "base_url": settings.base_url if settings else None,
         "auth": settings.auth.type if settings else None,
         "enabled": settings.enabled if settings else None,
+        "source": settings.source if settings else None,
+        "broken": settings.broken if settings else None,
         "health": health(found.circuit),
         **{key: value for key, value in lot(found).items() if key not in {"service", "circuit"}},
     }
@@ -174,19 +184,32 @@ def options(settings: Service | None) -> View | None:
 
 def overview(found: Overview) -> View:
     """Return everything on one page."""
+    judged = judge(found)
     return {
-        "well": is_well(found),
-        "summary": verdict(found),
+        "well": judged.level is Level.WELL,
+        "level": judged.level,
+        "summary": sentences(judged),
+        "remarks": [remark(one, found.at) for one in judged.remarks],
         "site": found.site,
         "ready": True,
         "at": found.at,
         "processes": [process(one) for one in found.processes],
         "cursor": cursor(found.cursor) if found.cursor else None,
+        "polled_at": found.polled_at,
         "gaps": {"open": found.gaps_open, "open_ids": found.ids_open, "given_up_ids": found.ids_given_up},
+        "queue": {
+            "waiting": sum(one.pending + one.sending for one in found.lots),
+            "parked": sum(one.parked for one in found.lots),
+            "oldest": found.oldest,
+        },
         "services": [lot(one) for one in found.lots],
+        "definitions": [flaw(one) for one in found.flaws],
+        "moodle": [watched(one, found.at) for one in found.watched],
         "held": [{"rule": rule, "reason": what, "count": n} for rule, what, n in found.held],
         "dead_letters": {
             "total": sum(n for _, _, n in found.letters),
+            "last_hour": found.letters_last_hour,
+            "last_day": found.letters_last_day,
             "by_reason": [
                 {"service": name, "reason": reason, "count": n} for name, reason, n in found.letters
             ],
@@ -194,10 +217,87 @@ def overview(found: Overview) -> View:
     }
 
 
-def rules(rows: Iterable[_Row], written: Mapping[str, tuple[Rule, str]]) -> list[View]:
-    """Return the rules that are `written`, each with its version, and those in force that are not."""
+def remark(found: Remark, now: datetime) -> View:
+    """Return one thing that is said of how things stand: `code` and `params` to translate, `text` to read."""
+    params = {
+        name: {"code": value.code, "params": dict(value.params)} if isinstance(value, Remark) else value
+        for name, value in found.params.items()
+    }
+    text, mend = say(found, now), remedy(found)
+    return {"level": found.level, "code": found.code, "text": text, "remedy": mend, "params": params}
+
+
+def watched(found: Watched, now: datetime) -> View:
+    """Return one thing that is watched of Moodle."""
+    said = remark_of(found)
+    return {
+        "subject": found.subject,
+        "level": found.level,
+        "code": found.code,
+        "since": found.since_at,
+        "text": say(said, now),
+        "remedy": remedy(said),
+    }
+
+
+def flaw(found: Flaw) -> View:
+    """Return why a service or rule is not in force."""
+    return {
+        "kind": found.kind,
+        "name": found.name,
+        "reason": found.reason,
+        "shadowed": found.shadowed,
+    }
+
+
+def change(row: _Row) -> View:
+    """Return one line of the audit."""
+    return {
+        "id": row.id,
+        "done_at": row.done_at,
+        "who": row.who,
+        "via": row.via,
+        "action": row.action,
+        "object": row.object,
+        "detail": row.detail,
+    }
+
+
+def tally(found: Tally) -> View:
+    """Return what one service came to in a window of time."""
+    return {
+        "service": found.service,
+        "delivered": found.delivered,
+        "failed": found.failed,
+        "dead": found.dead,
+        "success": None if found.success is None else round(found.success, 4),
+        "mean_ms": found.latencies.mean_ms,
+        "p50_ms": found.latencies.quantile(0.5),
+        "p95_ms": found.latencies.quantile(0.95),
+    }
+
+
+def stats(window: Window, tallies: Iterable[Tally], points: Iterable[Point]) -> View:
+    """Return how services fared, and the points of a chart."""
+    return {
+        "span": window,
+        "step_s": int(window.step.total_seconds()),
+        "services": [tally(one) for one in tallies],
+        "points": [{name: getattr(one, name) for name in _POINT} for one in points],
+    }
+
+
+def rules(
+    rows: Iterable[_Row], written: Mapping[str, tuple[Rule, str]], made: Made = _NOTHING_MADE
+) -> list[View]:
+    """Return the rules that are `written`, each with its version, and those in force that are not.
+
+    Those `made` here that are broken are among them, with the reason.
+    """
     versions = {row.name: row for row in rows}
     found = [_rule(rule, version, versions.pop(name, None)) for name, (rule, version) in written.items()]
+    for view in found:
+        view["source"] = "here" if view["name"] in made.rules else "file"
     left = [
         {
             "name": row.name,
@@ -206,11 +306,29 @@ def rules(rows: Iterable[_Row], written: Mapping[str, tuple[Rule, str]]) -> list
             "method": row.method,
             "endpoint": row.endpoint,
             "enabled": row.enabled,
-            "in_force": "gone from the file",
+            "state": None,
+            "in_force": "gone from the file" if row.source == "file" else "gone",
+            "source": row.source,
         }
         for row in versions.values()
+        if made.flaw(Kind.RULE, row.name) is None
     ]
-    return sorted([*found, *left], key=lambda view: str(view["name"]))
+    broken = [_broken_rule(one) for one in made.flaws if one.kind is Kind.RULE and not one.shadowed]
+    return sorted([*found, *left, *broken], key=lambda view: str(view["name"]))
+
+
+def _broken_rule(found: Flaw) -> View:
+    return {
+        "name": found.name,
+        "event": [],
+        "service": "",
+        "method": "",
+        "endpoint": "",
+        "enabled": False,
+        "state": None,
+        "in_force": f"broken: {found.reason}",
+        "source": "here",
+    }
 
 
 def _rule(rule: Rule, version: str, row: _Row | None) -> View:
@@ -221,6 +339,7 @@ def _rule(rule: Rule, version: str, row: _Row | None) -> View:
         "method": rule.method,
         "endpoint": rule.endpoint,
         "enabled": rule.enabled,
+        "state": rule.state,
         "in_force": _in_force(rule, version, row.version if row else None),
     }
 

@@ -1,10 +1,17 @@
 """The tables as the code sees them; the migrations build them, and a test compares the two."""
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
 
 from sidecar.store.types import BigId, DeliveryId, LongText, Name, UtcDateTime, Word
 
 metadata = MetaData()
+
+
+def _index_of(column: str, name: str, *columns: str) -> Index:
+    """Return an index of the rows that have a value, where the database can leave out the others."""
+    some = text(f"{column} IS NOT NULL")
+    return Index(name, *columns, postgresql_where=some, sqlite_where=some)
+
 
 cursors = Table(
     "mih_cursors",
@@ -65,6 +72,8 @@ circuits = Table(
     Column("window_requests", Integer, nullable=False, server_default="0"),
     Column("window_failures", Integer, nullable=False, server_default="0"),
     Column("next_slot_at", UtcDateTime),
+    Column("drain_before", UtcDateTime),
+    Column("next_drain_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
@@ -108,10 +117,16 @@ queue = Table(
     Column("event_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("settled_at", UtcDateTime),
-    Index("mih_queue_due", "service", "state", "due_at", "id"),
+    Column("original", LongText),
+    Column("lane", Integer, nullable=False, server_default="0"),
+    Column("order_key", Word),
+    Column("expires_at", UtcDateTime),
+    Index("mih_queue_due", "service", "state", "lane", "due_at", "id"),
     Index("mih_queue_rule", "rule", "log_id"),
     Index("mih_queue_lease", "state", "leased_until"),
     Index("mih_queue_settled", "state", "settled_at"),
+    _index_of("order_key", "mih_queue_order", "order_key", "state", "log_id"),
+    _index_of("expires_at", "mih_queue_expires", "expires_at"),
 )
 
 log = Table(
@@ -160,6 +175,7 @@ dlq = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("mih_dlq_service", "service", "created_at"),
     Index("mih_dlq_rule", "rule", "created_at"),
+    Index("mih_dlq_reason", "reason", "service", "status", "created_at"),
     Index("mih_dlq_created", "created_at", "service"),
 )
 
@@ -268,4 +284,47 @@ watch = Table(
     Column("detail", Text, nullable=False),
     Column("since_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
+)
+
+rule_versions = Table(
+    "mih_rule_versions",
+    metadata,
+    Column("site", Name, primary_key=True),
+    Column("rule", Name, primary_key=True),
+    Column("from_id", BigId, primary_key=True, autoincrement=False),
+    Column("late_from_id", BigId, nullable=False, autoincrement=False),
+    Column("version", Word, nullable=False),
+    Column("definition", LongText),
+    Column("since", UtcDateTime, nullable=False),
+)
+
+replays = Table(
+    "mih_replays",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("site", Name, nullable=False),
+    Column("rule", Name, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("ids", LongText, nullable=False),
+    Column("event_since", UtcDateTime),
+    Column("event_until", UtcDateTime),
+    Column("position", BigId, nullable=False, autoincrement=False),
+    Column("again", Boolean, nullable=False),
+    Column("rate", Float),
+    Column("next_at", UtcDateTime),
+    Column("expected", BigId, nullable=False, autoincrement=False),
+    Column("looked_at", BigId, nullable=False, autoincrement=False),
+    Column("queued", BigId, nullable=False, autoincrement=False),
+    Column("known", BigId, nullable=False, autoincrement=False),
+    Column("filtered", BigId, nullable=False, autoincrement=False),
+    Column("dead", BigId, nullable=False, autoincrement=False),
+    Column("problem", Text),
+    Column("created_by", Name, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("fence", BigId, nullable=False, autoincrement=False),
+    Column("leased_by", Name),
+    Column("leased_until", UtcDateTime),
+    Index("mih_replays_state", "site", "state", "id"),
 )

@@ -1,85 +1,173 @@
-"""The first sentence of `mih status`: is all well, and if not, what is wrong, the worst first."""
+"""How things stand, judged: remarks with a level, the worst first, which sentences.py puts into words."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 
-from sidecar.store.overview import Lot, Obstacle, Overview
-from sidecar.store.words import count, span
+from sidecar.model import Level
+from sidecar.store.overview import Lot, Obstacle, Overview, Process
+
+_BEHIND = timedelta(minutes=5)
+_OLD = timedelta(hours=1)
+_MANY_LETTERS = 10
+_HELD_UP = {
+    Obstacle.GONE: "service.unknown",
+    Obstacle.BROKEN: "service.broken",
+    Obstacle.OFF: "service.off",
+    Obstacle.PAUSED: "service.paused",
+    Obstacle.CIRCUIT: "service.down",
+}
 
 
-def verdict(found: Overview) -> str:
-    """Return how things stand, in words."""
-    troubles = [*_of_processes(found), *_of_the_log(found), *_of_services(found)]
-    dead = sum(n for _, _, n in found.letters)
-    if troubles:
-        return ". ".join(_capital(trouble) for trouble in troubles) + "."
-    if dead:
-        return (
-            f"All runs, but {count(dead, 'dead letter waits', 'dead letters wait')} for you: `mih dlq list`."
-        )
-    waiting = sum(lot.pending + lot.sending for lot in found.lots)
-    return (
-        f"All is well: {_of_cursor(found)}, {count(waiting, 'delivery', 'deliveries')} on the way, none dead."
-    )
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing to say. Not yet words: `code` names the sentence, `params` what stands in it.
+
+    Parameters are numbers, names, moments, lengths of time (their names end with `_s`) and other remarks.
+    """
+
+    code: str
+    level: Level = Level.WELL
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How things stand. `level` is that of the worst remark."""
+
+    at: datetime
+    remarks: tuple[Remark, ...]
+
+    @property
+    def level(self) -> Level:
+        """How well all of it is."""
+        return max((remark.level for remark in self.remarks), key=lambda level: level.rank)
+
+
+def judge(found: Overview) -> Verdict:
+    """Return what is to be said of how things stand."""
+    troubles = [
+        *_of_processes(found),
+        *_of_the_log(found),
+        *_of_services(found),
+        *_of_definitions(found),
+        *_of_moodle(found),
+    ]
+    troubles += _of_letters(found, alone=not troubles)
+    if not troubles:
+        return Verdict(found.at, (_all_well(found),))
+    troubles.sort(key=lambda remark: -remark.level.rank)
+    return Verdict(found.at, (*troubles, *_healthy(found)))
 
 
 def is_well(found: Overview) -> bool:
     """Whether nothing needs anybody."""
-    return verdict(found).startswith("All is well")
+    return judge(found).level is Level.WELL
 
 
-def _of_processes(found: Overview) -> Iterator[str]:
-    well = [process.role for process in found.processes if process.ailment is None]
+def _ill(code: str, **params: Any) -> Remark:
+    return Remark(code, Level.ILL, params)
+
+
+def _attention(code: str, **params: Any) -> Remark:
+    return Remark(code, Level.ATTENTION, params)
+
+
+def _of_processes(found: Overview) -> Iterator[Remark]:
+    well = {process.role for process in found.processes if process.ailment is None}
     if not found.processes:
-        yield "no process is running: start `mih run`"
+        yield _ill("process.none")
         return
-    covered = "all" in well or {"tail", "dispatch"} <= set(well)
+    covered = "all" in well or well >= {"tail", "dispatch"}
     for process in found.processes:
         if process.ailment and (process.alive or not covered):
-            yield f"process {process.pid} on {process.host} is ill: {process.ailment}"
-    for role, verb in (("tail", "reads the log"), ("dispatch", "sends")):
-        if well and not {role, "all"} & set(well):
-            yield f"no process {verb}: start `mih run --role {role}`"
+            yield _ailing(process, found.at)
+    for role in ("tail", "dispatch"):
+        if well and not {role, "all"} & well:
+            yield _ill(f"process.no_{role}")
 
 
-def _of_the_log(found: Overview) -> Iterator[str]:
-    if found.cursor and found.cursor.problem:
-        yield f"the tail stands still: {found.cursor.problem.rstrip('.')}"
+def _ailing(process: Process, now: datetime) -> Remark:
+    which = {"pid": str(process.pid), "host": process.host}
+    if not process.alive:
+        return _ill("process.silent", **which, silent_s=(now - process.seen_at).total_seconds())
+    return _ill("process.idle", **which, loop=process.idle_loop, idle_s=process.idle_s)
 
 
-def _of_services(found: Overview) -> Iterator[str]:
+def _of_the_log(found: Overview) -> Iterator[Remark]:
+    cursor = found.cursor
+    if cursor is None:
+        return
+    if cursor.problem:
+        yield _ill("tail.stopped", problem=cursor.problem.rstrip("."))
+    elif found.behind and cursor.caught_up_at and found.at - cursor.caught_up_at > _BEHIND:
+        yield _attention("tail.behind", n=found.behind, since=cursor.caught_up_at)
+
+
+def _of_services(found: Overview) -> Iterator[Remark]:
     for lot in sorted(found.lots, key=lambda lot: -lot.parked):
-        if lot.obstacle is Obstacle.CIRCUIT or lot.parked:
-            parked = f"{count(lot.parked, 'delivery', 'deliveries')} parked"
-            yield ", ".join([_trouble(lot, found.at), parked, *_age(lot, found.at)])
+        if lot.obstacle is not None:
+            yield from _held_up(lot, lot.obstacle, found.at)
+        elif lot.pending and lot.oldest and found.at - lot.oldest > _OLD:
+            yield _attention("service.slow", service=lot.service, n=lot.pending, age_s=_age_s(lot, found.at))
 
 
-def _trouble(lot: Lot, now: datetime) -> str:
-    match lot.obstacle:
-        case Obstacle.CIRCUIT:
-            opened = lot.circuit.opened_at
-            return f"{lot.service} is down" + (f" since {_at(opened, now)}" if opened else "")
-        case _:
-            return f"{lot.service} is {lot.obstacle}"
+def _held_up(lot: Lot, obstacle: Obstacle, now: datetime) -> Iterator[Remark]:
+    """Say what stands in the way, unless it was put there and holds nothing up."""
+    parked = _parked(lot, now)
+    if obstacle is Obstacle.CIRCUIT:
+        since = lot.circuit.opened_at or now
+        yield _ill("service.down", service=lot.service, since=since, parked=parked)
+    elif lot.answered_gone:
+        yield _attention("service.gone", service=lot.service, parked=parked)
+    elif lot.parked:
+        yield _attention(_HELD_UP[obstacle], service=lot.service, parked=parked)
 
 
-def _age(lot: Lot, now: datetime) -> Iterator[str]:
-    if lot.oldest and lot.parked:
-        yield f"oldest {span((now - lot.oldest).total_seconds())}"
+def _parked(lot: Lot, now: datetime) -> Remark:
+    if not lot.parked:
+        return Remark("parked.none")
+    return Remark("parked", params={"n": lot.parked, "age_s": _age_s(lot, now)})
 
 
-def _at(moment: datetime, now: datetime) -> str:
-    same_day = moment.date() == now.date()
-    return f"{moment:%H:%M} UTC" if same_day else f"{moment:%Y-%m-%d %H:%M} UTC"
+def _age_s(lot: Lot, now: datetime) -> float:
+    return (now - lot.oldest).total_seconds() if lot.oldest else 0.0
 
 
-def _of_cursor(found: Overview) -> str:
+def _of_definitions(found: Overview) -> Iterator[Remark]:
+    for flaw in found.flaws:
+        if not flaw.shadowed:
+            named = {"name": flaw.name, "reason": flaw.reason.rstrip(".")}
+            yield _attention(f"{flaw.kind}.not_in_force", **named)
+
+
+def _of_moodle(found: Overview) -> Iterator[Remark]:
+    for one in found.watched:
+        if one.level.rank > Level.UNKNOWN.rank:
+            yield Remark(f"moodle.{one.code}", one.level, {**one.detail, "since": one.since_at})
+
+
+def _of_letters(found: Overview, *, alone: bool) -> list[Remark]:
+    dead = sum(n for _, _, n in found.letters)
+    if not dead:
+        return []
+    if found.letters_last_hour >= _MANY_LETTERS:
+        return [_attention("dead.growing", n=dead, fresh=found.letters_last_hour)]
+    return [_attention("dead.only" if alone else "dead.waiting", n=dead)]
+
+
+def _healthy(found: Overview) -> list[Remark]:
+    """Say what is well beside what is not, where it is the services that are not."""
+    held_up = [lot for lot in found.lots if lot.obstacle is not None]
+    healthy = len(found.lots) - len(held_up)
+    return [Remark("service.healthy", params={"n": healthy})] if held_up and healthy else []
+
+
+def _all_well(found: Overview) -> Remark:
+    waiting = Remark("queue.waiting", params={"n": sum(lot.pending + lot.sending for lot in found.lots)})
     if found.cursor is None:
-        return "the log is not read yet"
-    behind = max((found.cursor.head or 0) - found.cursor.position, 0)
-    return f"the log is {count(behind, 'row')} behind" if behind else "the log is read to its end"
-
-
-def _capital(text: str) -> str:
-    """Begin a sentence, unless it begins with a name."""
-    return text[0].upper() + text[1:] if text.startswith(("no ", "process ", "the ")) else text
+        log = Remark("log.unread")
+    else:
+        log = Remark("log.behind", params={"n": found.behind}) if found.behind else Remark("log.read")
+    return Remark("all.well", params={"log": log, "waiting": waiting})

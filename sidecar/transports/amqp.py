@@ -1,4 +1,4 @@
-"""AMQP: one persistent message to RabbitMQ, delivered when the broker has confirmed it.
+"""AMQP: persistent messages to RabbitMQ, one or a group, each delivered when the broker has confirmed it.
 
 What an answer says, by the reply codes of AMQP 0-9-1:
 
@@ -13,36 +13,38 @@ What an answer says, by the reply codes of AMQP 0-9-1:
 
 A message that was sent and not confirmed in time may have been taken: it is sent again with the same
 `message_id`. While an alarm lasts a link that waits for its confirm sends nothing more.
+
+Of a group each message has its own verdict. If the broker closes the channel over one of them it does not say
+over which: those not confirmed by then go out once more, one by one, so that none pays for its neighbour.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import httpcore
-import pika
-import pika.exceptions
 
 from sidecar.clock import Clock
 from sidecar.errors import ConfigError
 from sidecar.model import Attempt, Outcome
 from sidecar.settings import BasicAuth, Service
-from sidecar.settings.broker import read_broker
+from sidecar.settings.broker import GUEST, read_broker
+from sidecar.transports.amqp_message import message_of
 from sidecar.transports.base import Request
 from sidecar.transports.connection import Deadline, way_of
-from sidecar.transports.link import Answer, Link, Message
+from sidecar.transports.link import BROKEN, Answer, Link, Message, Told
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.proxy import Unsent
 from sidecar.transports.wire import Dropped, Garbage, Refused
 
-_LONGEST_NAME = 255
-_PERSISTENT = 2
 _NO_ROUTE = 312
 _NEVER_TAKEN = frozenset({311, 406})
-# What RabbitMQ lets in when nobody has configured a user, from its own machine only.
-_DEFAULT_CREDENTIALS = ("guest", "guest")
 _LEAVE_TAKING_S = 1.0
+_GROUP = 100
+# So many single messages in a row over which the broker closes the channel: it is not the messages.
+_MOST_BLAMED = 3
+# What a link that the broker had closed meanwhile runs into.
+_STALE = (Refused, Dropped, httpcore.NetworkError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,20 @@ class _Verdict:
     status: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at the broker has shown: why we were not let in, or what is not there, by its kind."""
+
+    error: str | None = None
+    status: int | None = None
+    no_exchange: bool = False
+    no_queues: tuple[str, ...] = ()
+
+
 class AmqpTransport:
     """Publishes to a RabbitMQ exchange; the endpoint is the routing key."""
+
+    at_once = _GROUP
 
     def __init__(self, service: Service, clock: Clock) -> None:
         """Connect to nothing yet. Raises ConfigError when base_url cannot be read."""
@@ -69,42 +83,116 @@ class AmqpTransport:
         self._headers = {name: value.get_secret_value() for name, value in service.headers.items()}
 
     def send(self, request: Request) -> Attempt:
+        return self.send_many([request])[0]
+
+    def send_many(self, requests: Sequence[Request]) -> list[Attempt]:
+        """Send a group and wait for all its confirms together. The attempts are in the requests' order.
+
+        It ends within the service's timeout, which the group has as a whole.
+        """
         started_at, start = self._clock.now(), self._clock.monotonic()
         self._deadline.start(self._service.timeout, self._service.connect_timeout_s)
-        verdict = self._deliver(request)
+        verdicts = self._deliver(requests)
         latency_ms = (self._clock.monotonic() - start) * 1000
-        return Attempt(verdict.outcome, started_at, latency_ms, verdict.status, verdict.error)
+        return [Attempt(one.outcome, started_at, latency_ms, one.status, one.error) for one in verdicts]
+
+    def look(self, queues: Iterable[str] = ()) -> Seen:
+        """Log in and look for the exchange and for these queues. Nothing is made, nothing is sent."""
+        self._deadline.start(self._service.timeout, self._service.connect_timeout_s)
+        self._take_leave()
+        try:
+            link = self._link = self._new_link(declares=False)
+            exchange = self._broker.exchange
+            no_exchange = bool(exchange) and not link.is_there(exchange=exchange)
+            missing = tuple(queue for queue in queues if not link.is_there(queue=queue))
+        except BROKEN as error:
+            verdict = self._failed(error)
+            return Seen(verdict.error, verdict.status)
+        self.close()
+        return Seen(no_exchange=no_exchange, no_queues=missing)
 
     def close(self) -> None:
         self._deadline.start(_LEAVE_TAKING_S)
         self._take_leave()
 
-    def _deliver(self, request: Request) -> _Verdict:
+    def _deliver(self, requests: Sequence[Request]) -> list[_Verdict]:
+        made = [self._made(request) for request in requests]
+        sent = iter(self._sent([one for one in made if isinstance(one, Message)]))
+        return [next(sent) if isinstance(one, Message) else one for one in made]
+
+    def _made(self, request: Request) -> Message | _Verdict:
         try:
-            message = self._message(request)
+            return message_of(request, self._broker, self._headers, self._clock.now())
         except ValueError as error:
             return _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
-        try:
-            return self._answered(self._publish(message), message)
-        except httpcore.ConnectTimeout:
-            return _Verdict(Outcome.FAILED, self._unconnected())
-        except httpcore.TimeoutException:
-            return self._too_late()
-        except (Refused, Dropped, Garbage, httpcore.NetworkError, OSError) as error:
-            return self._blamed(error)
 
-    def _publish(self, message: Message) -> Answer:
+    def _sent(self, messages: Sequence[Message]) -> list[_Verdict]:
+        if not messages:
+            return []
+        told = self._publish(messages)
+        pairs = list(zip(messages, told.answers, strict=True))
+        known = [self._answered(answer, message) if answer else None for message, answer in pairs]
+        if told.broke is None:
+            return [one for one in known if one]
+        unsure = [message for message, answer in pairs if answer is None]
+        later = iter(self._unanswered(told.broke, unsure, alone=len(messages) == 1))
+        return [one or next(later) for one in known]
+
+    def _unanswered(self, broke: Exception, messages: Sequence[Message], *, alone: bool) -> list[_Verdict]:
+        verdict = self._failed(broke)
+        if isinstance(broke, Refused) and broke.doing == "the message" and not alone:
+            return self._one_by_one(messages)
+        return [verdict] * len(messages)
+
+    def _one_by_one(self, messages: Sequence[Message]) -> list[_Verdict]:
+        """Find out whose fault it was. Where that takes too long the rest waits, free of charge."""
+        verdicts: list[_Verdict] = []
+        blamed = 0
+        for message in messages:
+            if blamed == _MOST_BLAMED:
+                verdicts.append(verdicts[-1])
+                continue
+            verdicts += [self._unsent()] if self._late() else self._sent([message])
+            lost = self._link is None and verdicts[-1].outcome is Outcome.FAILED
+            blamed = blamed + 1 if lost else 0
+        return verdicts
+
+    def _late(self) -> bool:
+        try:
+            self._deadline.left()
+        except httpcore.TimeoutException:
+            return True
+        return False
+
+    def _unsent(self) -> _Verdict:
+        who = f"{self._broker.address} refused a message that was sent together with this one"
+        return _Verdict(Outcome.UNSENT, f"{who}, and no time was left to send this one again")
+
+    def _failed(self, error: Exception) -> _Verdict:
+        match error:
+            case httpcore.ConnectTimeout():
+                return _Verdict(Outcome.FAILED, self._unconnected())
+            case httpcore.TimeoutException():
+                return self._too_late()
+            case _:
+                return self._blamed(error)
+
+    def _publish(self, messages: Sequence[Message]) -> Told:
         """Publish on the kept link; on a new one if the broker had closed that meanwhile."""
         if self._link is not None:
-            try:
-                self._link.catch_up()
-                return self._link.publish(message)
-            except (Refused, Dropped, httpcore.NetworkError, OSError):
-                if self._deadline.heard:
-                    raise
-                self._drop()
-        self._link = Link(self._broker, self._credentials(), self._deadline, self._way)
-        return self._link.publish(message)
+            told = self._link.publish(messages)
+            answered = self._deadline.heard or any(told.answers)
+            if answered or not isinstance(told.broke, _STALE):
+                return told
+            self._drop()
+        try:
+            self._link = self._new_link()
+        except BROKEN as error:
+            return Told((None,) * len(messages), error)
+        return self._link.publish(messages)
+
+    def _new_link(self, *, declares: bool = True) -> Link:
+        return Link(self._broker, self._credentials(), self._deadline, self._way, declares=declares)
 
     def _answered(self, answer: Answer, message: Message) -> _Verdict:
         if answer.taken:
@@ -182,23 +270,7 @@ class AmqpTransport:
         auth = self._service.auth
         if isinstance(auth, BasicAuth):
             return auth.username, auth.password.get_secret_value()
-        return _DEFAULT_CREDENTIALS
-
-    def _message(self, request: Request) -> Message:
-        """Return the message as it goes out. Raises ValueError when none can be like that."""
-        routing_key = request.endpoint or self._broker.fallback_key
-        if len(routing_key.encode()) > _LONGEST_NAME:
-            raise ValueError(f"the routing key is longer than {_LONGEST_NAME} bytes")
-        properties = pika.BasicProperties(
-            content_type=request.content_type if request.body is not None else None,
-            headers=_headers(self._headers, request.headers),
-            delivery_mode=_PERSISTENT,
-            message_id=request.delivery_id,
-            timestamp=int(self._clock.now().timestamp()),
-            app_id="moodle-integration-hub",
-        )
-        _require_sendable(properties)
-        return Message(self._broker.exchange, routing_key, request.body or b"", properties)
+        return GUEST
 
 
 def classify(code: int, *, of_message: bool) -> Outcome:
@@ -211,17 +283,3 @@ def _alarm(link: Link) -> str | None:
     with suppress(Refused, Dropped, Garbage, OSError):
         link.catch_up()
     return link.blocked
-
-
-def _headers(standing: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """Put the rule's headers over the service's, whatever their case; the content type is a property."""
-    merged = {name.lower(): (name, value) for name, value in (*standing.items(), *more.items())}
-    merged.pop("content-type", None)
-    return dict(merged.values())
-
-
-def _require_sendable(properties: Any) -> None:
-    try:
-        properties.encode()
-    except pika.exceptions.AMQPError as error:
-        raise ValueError(f"a name is longer than {_LONGEST_NAME} bytes") from error

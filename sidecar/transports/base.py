@@ -1,10 +1,10 @@
 """What every transport takes and gives, and where they are found."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sidecar.clock import Clock
 from sidecar.errors import ConfigError
@@ -26,6 +26,7 @@ class Request:
     content_type: str | None
     headers: Mapping[str, str] = field(default_factory=dict)
     keep_bytes: int = 0
+    event: str | None = None
 
 
 class Transport(Protocol):
@@ -40,6 +41,20 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close the connection; the transport can be used again and reconnects."""
+        ...
+
+
+@runtime_checkable
+class SendsMany(Protocol):
+    """What a transport may do, too: send several requests and wait for all answers together.
+
+    `at_once` is how many it wants at most. Each request has an Attempt of its own, in their order.
+    """
+
+    at_once: int
+
+    def send_many(self, requests: Sequence[Request]) -> list[Attempt]:
+        """Send each once and wait for the answers, all within the service's timeout."""
         ...
 
 

@@ -4,6 +4,7 @@ httpx's own pool walks all its connections at every request, and its timeouts ar
 sends one byte a second is never given up. A sender thread needs one connection and one deadline.
 """
 
+import logging
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,10 @@ from sidecar.clock import Clock
 from sidecar.settings import NetworkRules, Service, TlsSettings
 from sidecar.transports.network import FILE_RULES, checked_addresses, permitted
 from sidecar.transports.proxy import Proxy, proxy_of
+
+# At level DEBUG they write down whole headers, credentials too; what happened is in the attempt.
+for _name in ("httpcore", "hpack"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 class Deadline:
@@ -141,7 +146,7 @@ class OneConnection(httpx.BaseTransport):
                 origin,
                 ssl_context=tls_context(trust_of(self._way)) if secure else None,
                 http2=self._way.http2 and secure,
-                network_backend=_Backend(self._deadline, self._way, tunnel=secure),
+                network_backend=Network(self._deadline, self._way, tunnel=secure),
             )
         return connection
 
@@ -159,7 +164,12 @@ class _Body(httpx.SyncByteStream):
         self._owner.close_if_out_of_step()
 
 
-class _Backend(httpcore.NetworkBackend):
+class Network(httpcore.NetworkBackend):
+    """Connects within the deadline, to what the network rules allow, through the proxy where there is one.
+
+    Through a proxy `tunnel` decides: the proxy connects us to the service, or takes our requests itself.
+    """
+
     def __init__(self, deadline: Deadline, way: Way = _STRAIGHT, *, tunnel: bool = False) -> None:
         self._deadline = deadline
         self._way = way

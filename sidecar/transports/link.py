@@ -1,6 +1,6 @@
-"""One channel of a message broker in confirm mode: a message goes out, the broker's word on it comes back."""
+"""One channel of a message broker in confirm mode: messages go out, the broker's word on each comes back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,12 @@ import pika.spec
 from sidecar.settings.broker import Broker
 from sidecar.transports.connection import Deadline, Way
 from sidecar.transports.wire import Dropped, Garbage, Refused, Wire
+
+# Whatever can happen to a link.
+BROKEN = (Refused, Dropped, Garbage, httpcore.NetworkError, httpcore.TimeoutException, OSError)
+# So much goes out before the broker's word is waited for: what it hands back needs room on its way, too.
+_MOST_AT_ONCE = 1_048_576
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,26 @@ class Answer:
     returned: bool = False
 
 
-class Link:
-    """Used by one thread, for one message at a time."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a group: an answer for each message, None where none came; and what broke, if it did."""
 
-    def __init__(self, broker: Broker, credentials: tuple[str, str], deadline: Deadline, way: Way) -> None:
+    answers: tuple[Answer | None, ...]
+    broke: Exception | None = None
+
+
+class Link:
+    """Used by one thread, for one group of messages at a time."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        credentials: tuple[str, str],
+        deadline: Deadline,
+        way: Way,
+        *,
+        declares: bool = True,
+    ) -> None:
         """Connect, log in and declare what is to be declared.
 
         Raises Refused, Dropped, Garbage, or an error of httpcore's; nothing stays open then.
@@ -44,14 +66,16 @@ class Link:
         self._doing = "the connection"
         self._closed: Refused | None = None
         self._published = 0
-        self._unanswered: set[int] = set()
+        # By number; of each the names by which the broker hands it back.
+        self._unanswered: dict[int, tuple[str, str]] = {}
         self._refused: set[int] = set()
-        self._returned: set[str] = set()
+        self._returned: set[int] = set()
         self._wire = Wire(broker, credentials, deadline, way)
         try:
             self._talk(lambda: self._wire.is_open)
             self._channel = self._open_channel()
-            self._declare()
+            if declares:
+                self._declare()
         except BaseException:
             self.drop()
             raise
@@ -73,30 +97,45 @@ class Link:
         if self._closed:
             raise self._closed
 
-    def publish(self, message: Message) -> Answer:
-        """Send one message as soon as the broker takes any, and wait for its word.
+    def publish(self, messages: Sequence[Message]) -> Told:
+        """Send messages as soon as the broker takes any, and wait for its word on each. Raises nothing.
 
-        Raises like the constructor, and Refused where the broker closes the channel over the message.
+        What broke is Refused, `doing` "the message", where the broker closes the channel over one of them.
         """
-        self._doing = "the message"
-        self._talk(lambda: self._wire.blocked is None)
-        self._channel.basic_publish(
-            message.exchange, message.routing_key, message.body, message.properties, mandatory=True
-        )
-        self._published += 1
-        number = self._published
-        self._unanswered.add(number)
-        self._talk(lambda: number not in self._unanswered)
-        # The broker hands an unroutable message back first, and confirms it nevertheless.
-        if message.properties.message_id in self._returned:
-            self._returned.clear()
-            return Answer(taken=False, returned=True)
-        return Answer(taken=number not in self._refused)
+        first = self._published + 1
+        broke: Exception | None = None
+        try:
+            self.catch_up()
+            for part in _parts(messages):
+                self._publish_part(part)
+        except BROKEN as error:
+            broke = error
+        answers = tuple(self._answer(first + place) for place in range(len(messages)))
+        # What is still unanswered may have come back already: its confirm is yet to come.
+        self._refused.clear()
+        self._returned.intersection_update(self._unanswered)
+        return Told(answers, broke)
+
+    def is_there(self, *, exchange: str = "", queue: str = "") -> bool:
+        """Tell whether the broker knows an exchange or a queue; makes none. Raises like the constructor."""
+        name = f"the exchange {exchange}" if exchange else f"the queue {queue}"
+        self._doing = f"to look for {name}"
+        look = self._channel.exchange_declare if exchange else self._channel.queue_declare
+        try:
+            self._call(look, exchange or queue, passive=True)
+        except Refused as error:
+            if error.code != _NOT_FOUND:
+                raise
+            # It has closed the channel over the question.
+            self._closed = None
+            self._channel = self._open_channel()
+            return False
+        return True
 
     def close(self) -> None:
         """Take leave, so that the broker has nothing to complain of in its log."""
         # It may be gone, or say anything: we are leaving.
-        with suppress(Refused, Dropped, Garbage, OSError, httpcore.NetworkError, httpcore.TimeoutException):
+        with suppress(*BROKEN):
             if self.whole and not self.blocked:
                 self._wire.take_leave()
         self.drop()
@@ -104,6 +143,26 @@ class Link:
     def drop(self) -> None:
         """Close without a word."""
         self._wire.hang_up()
+
+    def _publish_part(self, messages: Sequence[Message]) -> None:
+        self._doing = "the message"
+        self._talk(lambda: self._wire.blocked is None)
+        numbers = [self._hand_over(message) for message in messages]
+        self._talk(lambda: self._unanswered.keys().isdisjoint(numbers))
+
+    def _hand_over(self, message: Message) -> int:
+        self._published += 1
+        self._unanswered[self._published] = (message.properties.message_id, message.routing_key)
+        self._channel.basic_publish(
+            message.exchange, message.routing_key, message.body, message.properties, mandatory=True
+        )
+        return self._published
+
+    def _answer(self, number: int) -> Answer | None:
+        if number > self._published or number in self._unanswered:
+            return None
+        returned = number in self._returned
+        return Answer(taken=not returned and number not in self._refused, returned=returned)
 
     def _open_channel(self) -> Any:
         channel = self._wire.channel()
@@ -150,12 +209,32 @@ class Link:
         if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
             self._closed = Refused(reason.reply_code, reason.reply_text, self._doing)
 
-    def _on_return(self, _channel: object, _method: object, properties: Any, _body: bytes) -> None:
-        self._returned.add(properties.message_id)
+    def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
+        """Note which message came back: the broker does so before it confirms it, and in order."""
+        names = (properties.message_id, method.routing_key)
+        waiting = (number for number, known in self._unanswered.items() if known == names)
+        number = next((number for number in waiting if number not in self._returned), None)
+        if number is not None:
+            self._returned.add(number)
 
     def _on_answer(self, frame: Any) -> None:
         tag, also_before = frame.method.delivery_tag, frame.method.multiple
-        answered = {one for one in self._unanswered if one == tag or (also_before and one < tag)}
-        self._unanswered -= answered
+        answered = [one for one in self._unanswered if one <= tag] if also_before else [tag]
+        for number in answered:
+            self._unanswered.pop(number, None)
         if isinstance(frame.method, pika.spec.Basic.Nack):
-            self._refused |= answered
+            self._refused.update(answered)
+
+
+def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Yield the messages in order, in parts of a limited size or of one message."""
+    part: list[Message] = []
+    size = 0
+    for message in messages:
+        if part and size + len(message.body) > _MOST_AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += len(message.body)
+    if part:
+        yield part

@@ -10,10 +10,8 @@ What an answer says:
 - a payload that does not fit the WSDL: invalid. Nothing was sent, and the dead letter says what would fit.
 """
 
-import gzip
 import json
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -33,19 +31,15 @@ from sidecar.clock import Clock
 from sidecar.model import Attempt, Outcome
 from sidecar.settings import Service, WsseAuth, status_set
 from sidecar.transports.base import Request
-from sidecar.transports.credentials import put, standing_headers
-from sidecar.transports.http import _refusal, classify, retry_after
-from sidecar.transports.signing import keys_of, signature_headers
+from sidecar.transports.exchange import EXCERPT, LONGEST_ANSWER, Answer, Exchange, Trouble, Verdict
+from sidecar.transports.outgoing import Outgoing
 from sidecar.transports.soap_answer import Fault, NoEnvelope, read_answer
 from sidecar.transports.soap_cache import Wsdl, WsdlUnavailable
-from sidecar.transports.soap_channel import Answer, Channel, Trouble
 from sidecar.transports.soap_fit import arguments
 from sidecar.transports.soap_shape import Misfit, Operation, find
-from sidecar.transports.soap_wsdl import WsdlReader, with_key
+from sidecar.transports.soap_wsdl import WsdlReader
+from sidecar.transports.status import classify, refusal, retry_after
 
-_EXCERPT = 2_048
-_SMALLEST_PACKED = 1_024
-_LONGEST_ANSWER = 1_048_576
 # The statuses that only say that there is a fault; any other has something of its own to say.
 _OF_FAULTS = frozenset({200, 400, 500})
 # A payload that does not fit may fit the WSDL of today, which is looked at this often at most.
@@ -54,39 +48,29 @@ _WSA_ID = ".//{http://www.w3.org/2005/08/addressing}MessageID"
 _STARS = "********"
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    outcome: Outcome
-    error: str | None = None
-    status: int | None = None
-    response: str | None = None
-    retry_after_s: float | None = None
-
-
 class SoapTransport:
     """Calls the operations of a SOAP service; the endpoint is the operation's name."""
 
     def __init__(self, service: Service, clock: Clock) -> None:
         self._service = service
         self._clock = clock
-        self._channel = Channel(service, clock)
+        self._exchange = Exchange(service, clock)
+        self._outgoing = Outgoing(service, clock)
         self._reader = WsdlReader(service, clock)
-        self._headers = standing_headers(service)
-        self._signing_keys = keys_of(service.signing)
         again = status_set(service.retry_status)
         self._classify = partial(classify, success=status_set(service.success_status), again=again)
 
     def send(self, request: Request) -> Attempt:
         started_at, start = self._clock.now(), self._clock.monotonic()
-        self._channel.start(self._service.timeout)
+        self._exchange.start(self._service.timeout)
         try:
             verdict = self._deliver(request)
         except (Misfit, httpx.InvalidURL, ValueError) as error:
-            verdict = _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
+            verdict = Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
         except WsdlUnavailable as error:
-            verdict = _Verdict(error.outcome, f"the WSDL cannot be used: {error}")
+            verdict = Verdict(error.outcome, f"the WSDL cannot be used: {error}")
         except Trouble as trouble:
-            verdict = _Verdict(trouble.outcome, str(trouble))
+            verdict = Verdict(trouble.outcome, str(trouble))
         return Attempt(
             verdict.outcome,
             started_at,
@@ -98,24 +82,24 @@ class SoapTransport:
         )
 
     def close(self) -> None:
-        self._channel.close()
+        self._exchange.close()
         self._reader.close()
 
-    def _deliver(self, request: Request) -> _Verdict:
+    def _deliver(self, request: Request) -> Verdict:
         operation, envelope, headers = self._fitted(request)
         url = address(self._service, operation)
         message = self._message(request, operation, envelope, headers, url)
-        return self._judge(operation, self._channel.exchange(message, _LONGEST_ANSWER), request.keep_bytes)
+        return self._judge(operation, self._exchange.send(message, LONGEST_ANSWER), request.keep_bytes)
 
     def _fitted(self, request: Request) -> tuple[Operation, Any, dict[str, str]]:
         """Return what to call and with which envelope; by today's WSDL if it does not fit the one at hand."""
-        wsdl = self._reader.wsdl(self._channel.left())
+        wsdl = self._reader.wsdl(self._exchange.left())
         try:
             return self._build(request, wsdl)
         except Misfit:
             if self._clock.now() - wsdl.read_at < _WORTH_A_LOOK:
                 raise
-        return self._build(request, self._reader.renew(self._channel.left()))
+        return self._build(request, self._reader.renew(self._exchange.left()))
 
     def _build(self, request: Request, wsdl: Wsdl) -> tuple[Operation, Any, dict[str, str]]:
         operation = find(wsdl.document, request.endpoint, self._service.soap)
@@ -141,16 +125,14 @@ class SoapTransport:
             headers["Content-Type"] = "application/soap+xml; charset=utf-8"
         if isinstance(self._service.auth, WsseAuth):
             self._token(self._service.auth).apply(envelope, headers)
-        body, merged = etree_to_string(envelope), self._headers.copy()
-        put(merged, request.headers)
-        put(merged, headers)
-        put(merged, {"webhook-id": request.delivery_id, "Idempotency-Key": request.delivery_id})
-        now = self._clock.now()
-        put(merged, signature_headers(self._signing_keys, request.delivery_id, body, now=now))
-        if self._service.gzip and len(body) > _SMALLEST_PACKED:
-            merged["Content-Encoding"] = "gzip"
-            body = gzip.compress(body, mtime=0)
-        return httpx.Request("POST", with_key(self._service, url), headers=merged, content=body)
+        return self._outgoing.message(
+            "POST",
+            url,
+            etree_to_string(envelope),
+            request.headers,
+            headers,
+            delivery_id=request.delivery_id,
+        )
 
     def _token(self, auth: WsseAuth) -> UsernameToken:
         return UsernameToken(
@@ -161,21 +143,21 @@ class SoapTransport:
             zulu_timestamp=True,
         )
 
-    def _judge(self, operation: Operation, answer: Answer, keep_bytes: int) -> _Verdict:
+    def _judge(self, operation: Operation, answer: Answer, keep_bytes: int) -> Verdict:
         status = answer.status
         by_status = self._classify(status)
         fault, problem = _fault_in(answer)
         verdict = partial(
-            _Verdict, status=status, response=_excerpt(answer, _EXCERPT), retry_after_s=self._wait(answer)
+            Verdict, status=status, response=answer.text(EXCERPT), retry_after_s=self._wait(answer)
         )
         if fault is not None:
             return verdict(_outcome(fault, status, by_status), f"{fault} (status {status})")
         if by_status is not Outcome.DELIVERED:
-            return verdict(by_status, _refusal(status, answer.headers))
+            return verdict(by_status, refusal(status, answer.headers))
         if problem and operation.answers and not (status == 202 and not answer.body):
             return verdict(Outcome.FAILED, f"answered {status}, but not in SOAP: {problem}")
         kept = _result(operation, answer, keep_bytes) if keep_bytes else None
-        return _Verdict(Outcome.DELIVERED, status=status, response=kept)
+        return Verdict(Outcome.DELIVERED, status=status, response=kept)
 
     def _wait(self, answer: Answer) -> float | None:
         return retry_after(answer.headers.get("retry-after"), self._clock.now())
@@ -187,7 +169,7 @@ class SoapTransport:
         written = {escape(password), escape(password, {'"': "&quot;", "'": "&apos;"})} - {password}
         for form in written:
             text = text.replace(form, _STARS) if text else text
-        return self._channel.masked(text)
+        return self._exchange.masked(text)
 
 
 def address(service: Service, operation: Operation) -> str:
@@ -231,10 +213,6 @@ def _fault_in(answer: Answer) -> tuple[Fault | None, str | None]:
         return None, str(error)
 
 
-def _excerpt(answer: Answer, length: int) -> str:
-    return answer.body[:length].decode("utf-8", "replace").replace("\0", "\ufffd")
-
-
 def _result(operation: Operation, answer: Answer, most: int) -> str:
     """Return the result as JSON for who called; as it came where zeep does not understand it."""
     if answer.whole and operation.answers:
@@ -245,7 +223,7 @@ def _result(operation: Operation, answer: Answer, most: int) -> str:
             settings = ZeepSettings(strict=False, forbid_dtd=True, forbid_entities=True)
             parsed = operation.message.process_reply(parse_xml(answer.body, None, settings=settings))
             return json.dumps(serialize_object(parsed, dict), default=str)[:most]
-    return _excerpt(answer, most)
+    return answer.text(most)
 
 
 def _said(error: Exception) -> str:

@@ -13,6 +13,8 @@ from threading import Lock
 from typing import Any
 
 from sidecar.model import Outcome
+from sidecar.settings import NetworkRules
+from sidecar.transports.network import FILE_RULES
 
 # How long a copy that could not be replaced is good enough, before its host is asked again.
 PATIENCE = timedelta(minutes=5)
@@ -45,10 +47,14 @@ class Wsdl:
 
 
 class Shelf:
-    """A folder of documents, each in a file named after a hash of its URL. Works on without a folder."""
+    """A folder of documents, each in a file named after a hash of its URL. Works on without a folder.
 
-    def __init__(self, folder: Path | None) -> None:
+    Who keeps to other network rules has other copies: what one may read another may not even ask for.
+    """
+
+    def __init__(self, folder: Path | None, rules: NetworkRules = FILE_RULES) -> None:
         self._folder = folder
+        self._whose = "" if rules == FILE_RULES else f"\n{rules}"
 
     def get(self, url: str) -> Kept | None:
         """Return the copy of a document; None without one, or with one that cannot be read."""
@@ -84,9 +90,11 @@ class Shelf:
             with suppress(OSError):
                 self._file(self._folder, url).unlink(missing_ok=True)
 
-    @staticmethod
-    def _file(folder: Path, url: str) -> Path:
-        return folder / f"{hashlib.sha256(url.encode()).hexdigest()}.wsdl"
+    def _file(self, folder: Path, url: str) -> Path:
+        return folder / f"{hashlib.sha256(f'{url}{self._whose}'.encode()).hexdigest()}.wsdl"
+
+
+Place = tuple[str, NetworkRules]  # a URL, and the rules to which its reader keeps
 
 
 class Library:
@@ -94,35 +102,35 @@ class Library:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._turns: dict[str, Lock] = {}
-        self._parsed: dict[str, Wsdl] = {}
+        self._turns: dict[Place, Lock] = {}
+        self._parsed: dict[Place, Wsdl] = {}
 
-    def get(self, url: str, read: Callable[[], Wsdl], *, now: datetime, patience_s: float) -> Wsdl:
-        """Return the WSDL at `url`, by `read` where there is none in memory or it is too old.
+    def get(self, place: Place, read: Callable[[], Wsdl], *, now: datetime, patience_s: float) -> Wsdl:
+        """Return the WSDL of a place, by `read` where there is none in memory or it is too old.
 
         Raises what `read` raises, and WsdlUnavailable when another thread reads longer than `patience_s`.
         """
-        found = self._parsed.get(url)
+        found = self._parsed.get(place)
         if found is not None and now < found.until:
             return found
-        turn = self._turn(url)
+        turn = self._turn(place)
         # Who has an old one does not wait for the new one.
         if not turn.acquire(timeout=0 if found else patience_s):
             if found is not None:
                 return found
             raise WsdlUnavailable("another request has been loading it all the time that there was")
         try:
-            newer = self._parsed.get(url)
+            newer = self._parsed.get(place)
             if newer is not None and newer is not found:
                 return newer
-            self._parsed[url] = self._renewed(found, read, now)
-            return self._parsed[url]
+            self._parsed[place] = self._renewed(found, read, now)
+            return self._parsed[place]
         finally:
             turn.release()
 
-    def forget(self, url: str | None = None) -> None:
+    def forget(self, place: Place | None = None) -> None:
         """Have a WSDL read again at its next use, or all."""
-        for known in [url] if url else list(self._parsed):
+        for known in [place] if place else list(self._parsed):
             self._parsed.pop(known, None)
 
     @staticmethod
@@ -134,9 +142,9 @@ class Library:
                 raise
             return replace(found, until=now + PATIENCE)
 
-    def _turn(self, url: str) -> Lock:
+    def _turn(self, place: Place) -> Lock:
         with self._lock:
-            return self._turns.setdefault(url, Lock())
+            return self._turns.setdefault(place, Lock())
 
 
 library = Library()

@@ -13,9 +13,10 @@ from zeep import Settings as ZeepSettings
 from zeep.wsdl import Document
 
 from sidecar.clock import Clock
-from sidecar.settings import ApiKeyAuth, NoAuth, Service
+from sidecar.settings import NoAuth, Service
 from sidecar.transports.credentials import standing_headers
-from sidecar.transports.http import with_parameter
+from sidecar.transports.exchange import Exchange, Trouble
+from sidecar.transports.outgoing import with_key
 from sidecar.transports.soap_cache import (
     PATIENCE,
     Kept,
@@ -25,7 +26,6 @@ from sidecar.transports.soap_cache import (
     cache_folder,
     library,
 )
-from sidecar.transports.soap_channel import Channel, Trouble
 
 # zeep logs what it meets in other people's documents; what matters of it is in the attempt.
 logging.getLogger("zeep").setLevel(logging.CRITICAL + 1)
@@ -42,31 +42,32 @@ class WsdlReader:
     def __init__(self, service: Service, clock: Clock) -> None:
         self._service = service
         self._clock = clock
-        self._channel = Channel(service, clock)
-        self._shelf = Shelf(cache_folder(os.environ))
+        self._exchange = Exchange(service, clock)
+        self._shelf = Shelf(cache_folder(os.environ), service.network)
+        self._place = service.base_url, service.network
 
     def wsdl(self, seconds: float) -> Wsdl:
         """Return the service's WSDL within about `seconds`. Raises WsdlUnavailable."""
-        url, now = self._service.base_url, self._clock.now()
-        return library.get(url, lambda: self._read(seconds, now), now=now, patience_s=seconds)
+        now = self._clock.now()
+        return library.get(self._place, lambda: self._read(seconds, now), now=now, patience_s=seconds)
 
     def renew(self, seconds: float) -> Wsdl:
         """Return the WSDL as it is now at its host, or the copy of it where the host does not answer."""
-        library.forget(self._service.base_url)
-        url, now = self._service.base_url, self._clock.now()
+        library.forget(self._place)
+        now = self._clock.now()
         read = lambda: self._read(seconds, now, max_age_s=0)  # noqa: E731
-        return library.get(url, read, now=now, patience_s=seconds)
+        return library.get(self._place, read, now=now, patience_s=seconds)
 
     def close(self) -> None:
         """Close the connection to the WSDL's host."""
-        self._channel.close()
+        self._exchange.close()
 
     def _read(self, seconds: float, now: datetime, max_age_s: float | None = None) -> Wsdl:
         kept = self._shelf.get(self._service.base_url)
         # With a copy at hand most of the time is left for the request itself.
-        self._channel.start(seconds / _SHARE_OF_A_RENEWAL if kept else seconds)
+        self._exchange.start(seconds / _SHARE_OF_A_RENEWAL if kept else seconds)
         max_age = timedelta(seconds=self._service.soap.wsdl_max_age if max_age_s is None else max_age_s)
-        documents = _Documents(self._service, self._channel, self._shelf, now, max_age)
+        documents = _Documents(self._service, self._exchange, self._shelf, now, max_age)
         parsed = _parse(self._service.base_url, documents)
         oldest = min(documents.read_at.values(), default=now)
         until = now + PATIENCE if documents.outdated else max(oldest + max_age, now + PATIENCE)
@@ -78,7 +79,7 @@ class _Documents:
     """What zeep takes for its transport: it only ever calls `load`."""
 
     service: Service
-    channel: Channel
+    exchange: Exchange
     shelf: Shelf
     now: datetime
     max_age: timedelta
@@ -125,7 +126,7 @@ class _Documents:
         try:
             trusted = _origin(url) == _origin(self.service.base_url)
             message = self._message(url, trusted=trusted)
-            answer = self.channel.exchange(message, LONGEST_DOCUMENT, trusted=trusted)
+            answer = self.exchange.send(message, LONGEST_DOCUMENT, trusted=trusted)
         except (httpx.InvalidURL, ValueError) as error:
             raise WsdlUnavailable(f"{shown(url)} is no URL that can be asked: {error}") from error
         except Trouble as trouble:
@@ -142,14 +143,6 @@ class _Documents:
             return httpx.Request("GET", with_key(self.service, url), headers=standing_headers(self.service))
         bare = self.service.model_copy(update={"auth": NoAuth(), "headers": {}})
         return httpx.Request("GET", url, headers=standing_headers(bare))
-
-
-def with_key(service: Service, url: str) -> str:
-    """Add the key to a URL of a service that wants it in the query."""
-    auth = service.auth
-    if isinstance(auth, ApiKeyAuth) and auth.query:
-        return with_parameter(url, auth.query, auth.key.get_secret_value())
-    return url
 
 
 def shown(url: str) -> str:

@@ -17,7 +17,7 @@ import pika.connection
 import pika.exceptions
 
 from sidecar.settings.broker import Broker
-from sidecar.transports.connection import Deadline, Way, _Backend, tls_context, trust_of
+from sidecar.transports.connection import Deadline, Network, Way, tls_context, trust_of
 
 # pika logs a page for each lost connection; what happened is in the attempt.
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
@@ -157,7 +157,7 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
 def _dial(broker: Broker, deadline: Deadline, way: Way) -> httpcore.NetworkStream:
     tls = tls_context(trust_of(way)) if broker.tls else None
     # A proxy speaks HTTP: through it there is only a tunnel.
-    network = _Backend(deadline, way, tunnel=True)
+    network = Network(deadline, way, tunnel=True)
     stream = network.connect_tcp(broker.host, broker.port, socket_options=_KEEPALIVE)
     return stream.start_tls(tls, server_hostname=broker.host) if tls else stream
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from sidecar.settings import TokenSettings, WebRole
+from sidecar.store.audit import Author
 from sidecar.web.fault import Fault
 
 _RANKS: dict[str, int] = {role: rank for rank, role in enumerate(get_args(WebRole))}
@@ -30,6 +31,11 @@ class Visitor:
     def may(self, role: WebRole) -> bool:
         """Whether that role's deeds are allowed; each role includes those before it."""
         return _RANKS[self.role] >= _RANKS[role]
+
+
+def author(visitor: Visitor) -> Author:
+    """Return who the audit names for what this visitor changes."""
+    return Author(visitor.name, "api")
 
 
 def visitor_of(authorization: str | None, tokens: Iterable[TokenSettings]) -> Visitor:

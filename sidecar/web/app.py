@@ -4,10 +4,25 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from sidecar import __version__
-from sidecar.web import call, deliveries, docs, health, letters, services
+from sidecar.web import (
+    accounts,
+    audit,
+    call,
+    deliveries,
+    docs,
+    explore,
+    health,
+    letters,
+    making,
+    services,
+    trials,
+)
 from sidecar.web.desk import Desk
 from sidecar.web.fault import answer_in_words
 from sidecar.web.guard import Guard
+from sidecar.web.pages.gate import Gate
+from sidecar.web.pages.register import attach
+from sidecar.web.pages.wrong import show
 
 _ABOUT = (
     "Call services through the sidecar, and see and operate what it does. Every path below /api/v1 needs"
@@ -17,11 +32,12 @@ _ABOUT = (
 )
 
 
-def build(desk: Desk) -> ASGIApp:
+def build(desk: Desk, gate: Gate) -> ASGIApp:
     """Return the application for this desk."""
     app = routes()
     app.state.desk = desk
-    return Guard(app, desk)
+    app.state.gate = gate
+    return Guard(app, desk, show)
 
 
 def routes() -> FastAPI:
@@ -35,11 +51,12 @@ def routes() -> FastAPI:
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
     )
-    answer_in_words(app)
+    answer_in_words(app, show)
     api = APIRouter(prefix="/api/v1")
-    for part in (call, services, deliveries, letters):
+    for part in (call, services, making, trials, explore, deliveries, letters, accounts, audit):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(docs.router)
+    attach(app)
     return app

@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Row
 from sidecar.model import DeadReason, DeliveryState
 from sidecar.settings.values import NAME_PATTERN
 from sidecar.store import dlq
+from sidecar.store.trends import Window
 
 _LARGEST = 2**63 - 1
+NO_NUL = r"^[^\x00]*$"
 KEY_PATTERN = r"^[0-9A-Za-z-]{1,36}$"
 
 
@@ -42,6 +44,18 @@ OneService = Annotated[NameText | None, Query(description="Only those of this se
 OneRule = Annotated[NameText | None, Query(description="Only those of this rule")]
 OneState = Annotated[DeliveryState | None, Query(description="Only those in this state")]
 OneReason = Annotated[DeadReason | None, Query(description="Only those given up for this reason")]
+OneSpan = Annotated[Window, Query(description="How far back")]
+OneLogRow = Annotated[
+    int | None, Query(ge=0, le=_LARGEST, description="Only those of this row of Moodle's log")
+]
+OneStatus = Annotated[int | None, Query(ge=0, le=999, description="Only those whose last answer was this")]
+PartOfEvent = Annotated[
+    str | None, Query(max_length=255, pattern=NO_NUL, description="Only those with this in the event's name")
+]
+PartOfError = Annotated[
+    str | None, Query(max_length=200, pattern=NO_NUL, description="Only those with this in the last error")
+]
+Until = Annotated[Moment | None, Query(description="Only those before then, ISO 8601")]
 Since = Annotated[Moment | None, Query(description="Only those since then, ISO 8601")]
 
 

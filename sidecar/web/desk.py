@@ -1,16 +1,23 @@
 """What the handlers work with: the hub as it is now, the door out, and the process's pulse."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 
+from sidecar.bridge.match import RuleBook
 from sidecar.bridge.replay import Again
+from sidecar.clock import Clock
 from sidecar.hub import Hub
-from sidecar.settings import Settings
+from sidecar.moodle.logstore import LogStore
+from sidecar.moodle.seen import Lookout
+from sidecar.settings import Settings, Source
 from sidecar.store.engine import Database
+from sidecar.store.faults import blame
 from sidecar.web.door import Door
 
 # Direct calls wait for services; none of the threads that answer everything else may wait with them.
@@ -32,7 +39,13 @@ class Desk:
         self.calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="call")
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self.lookout = Lookout(hub.log, hub.clock)
         self._door = self._open_door()
+
+    @property
+    def hub(self) -> Hub:
+        """What the workshop works with."""
+        return self._hub
 
     @property
     def settings(self) -> Settings:
@@ -45,6 +58,31 @@ class Desk:
         return self._hub.store
 
     @property
+    def source(self) -> Source | None:
+        """The configuration file as it was read, with what was made here."""
+        return self._hub.source
+
+    @property
+    def moodle(self) -> Database:
+        """Moodle's database, which is only read."""
+        return self._hub.moodle
+
+    @property
+    def log(self) -> LogStore:
+        """Moodle's log."""
+        return self._hub.log
+
+    @property
+    def book(self) -> RuleBook:
+        """The rules in force, compiled."""
+        return self._hub.book
+
+    @property
+    def clock(self) -> Clock:
+        """The store's time, and a stopwatch."""
+        return self._hub.clock
+
+    @property
     def now(self) -> datetime:
         """The store's time."""
         return self._hub.clock.now()
@@ -54,8 +92,20 @@ class Desk:
         """The door to the services as they are configured now."""
         with self._lock:
             if self._made_for is not self._hub.settings:
+                self._door.close()
                 self._door = self._open_door()
             return self._door
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Yield a connection to Moodle's database. Raises DatabaseUnavailable."""
+        with blame(f"moodle.url ({self.moodle.shown})"), self.moodle.read() as conn:
+            yield conn
+
+    @property
+    def busy(self) -> bool:
+        """Whether this process is sending."""
+        return self._hub.dispatcher.in_hand > 0
 
     def wake(self) -> None:
         """Have what is due now sent now."""
@@ -76,7 +126,7 @@ class Desk:
 
     def close(self) -> None:
         """Hang up; what is still being sent fails."""
-        self._door.hang_up()
+        self._door.close()
 
     def _open_door(self) -> Door:
         self._made_for = self._hub.settings

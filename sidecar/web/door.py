@@ -1,4 +1,4 @@
-"""The gateway as the API needs it: what a call sends is known before, and the store outlives it."""
+"""The gateway as the API needs it: what a call sends is known before it is made."""
 
 from collections.abc import Mapping
 
@@ -21,10 +21,3 @@ class Door(Gateway):
     ) -> Delivery:
         """Return the delivery that `request` makes of the same arguments and this idempotency key."""
         return self._delivery(service, endpoint, payload, method=method, headers=headers, key=key)
-
-    def hang_up(self) -> None:
-        """Close the connections that no call uses; the store is the sidecar's and stays open."""
-        with self._lock:
-            for lines in self._idle.values():
-                for line in lines:
-                    line.close()

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from sidecar.bridge.byhand import LeftAlone
 from sidecar.errors import DatabaseUnavailable, HubError, NotFound
 from sidecar.store.faults import explain
+from sidecar.workshop import BadDefinition, Conflict, StillWaiting
 
 _log = logging.getLogger("mih.web")
 
@@ -30,12 +31,21 @@ _WORDS = {
 }
 
 
+class Place(BaseModel):
+    """One thing to mend in a definition."""
+
+    place: str = Field(description="Where, such as auth.token; empty: the whole", examples=["auth.token"])
+    text: str = Field(description="What is wrong there, for people")
+
+
 class Problem(BaseModel):
     """What happened and how to mend it."""
 
     code: str = Field(description="A word for programs, which stays the same", examples=["not_found"])
     message: str = Field(description="What happened, for people")
     remedy: str = Field(description="How to mend it")
+    problems: list[Place] | None = Field(default=None, description="Of a definition: everything to mend")
+    waiting: int | None = Field(default=None, description="How many deliveries are in the way")
 
 
 class Refusal(BaseModel):
@@ -56,7 +66,7 @@ class Fault(Exception):
 
     def response(self) -> Response:
         """Return the answer."""
-        body = Refusal(error=self.problem).model_dump_json()
+        body = Refusal(error=self.problem).model_dump_json(exclude_none=True)
         return Response(body, self.status, self.headers, media_type="application/json")
 
 
@@ -72,14 +82,27 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Refusal, "description": _MEANINGS[status]} for status in (401, *statuses)}
 
 
-def answer_in_words(app: FastAPI) -> None:
-    """Let every error that a handler raises be answered in that shape."""
-    app.add_exception_handler(Fault, _fault)
-    app.add_exception_handler(HubError, _hub_error)
-    app.add_exception_handler(SQLAlchemyError, _database)
-    app.add_exception_handler(RequestValidationError, _bad_input)
-    app.add_exception_handler(HTTPException, _no_route)
-    app.add_exception_handler(Exception, _broken)
+Show = Callable[[Request, Fault], Response]
+
+
+def answer_in_words(app: FastAPI, show: Show) -> None:
+    """Let every error that a handler raises be answered by `show`."""
+    makers = {
+        Fault: _fault,
+        HubError: _hub_error,
+        SQLAlchemyError: _database,
+        RequestValidationError: _bad_input,
+        HTTPException: _no_route,
+        Exception: _broken,
+    }
+    for kind, make in makers.items():
+        app.add_exception_handler(kind, _answer(make, show))
+
+
+def _answer(
+    make: Callable[[Request, Exception], Fault], show: Show
+) -> Callable[[Request, Exception], Response]:
+    return lambda request, error: show(request, make(request, error))
 
 
 _MEANINGS = {
@@ -94,46 +117,60 @@ _MEANINGS = {
 }
 
 
-def _fault(_request: Request, error: Exception) -> Response:
+def _fault(_request: Request, error: Exception) -> Fault:
     assert isinstance(error, Fault)
-    return error.response()
+    return error
 
 
-def _broken(_request: Request, _error: Exception) -> Response:
-    return broken().response()  # the guard writes the log: it gets the error after this answer
+def _broken(_request: Request, _error: Exception) -> Fault:
+    return broken()  # the guard writes the log: it gets the error after this answer
 
 
-def _hub_error(request: Request, error: Exception) -> Response:
+def _hub_error(request: Request, error: Exception) -> Fault:
     match error:
         case NotFound():
             remedy = "Ask for the list of what there is, or mend the name."
-            return Fault(404, "not_found", str(error), remedy).response()
+            return Fault(404, "not_found", str(error), remedy)
         case DatabaseUnavailable():
             return _away(str(error))
+        case BadDefinition() | Conflict():
+            return _of_workshop(error)
         case LeftAlone():
-            return Fault(
-                409, "left_alone", str(error), "Look at the delivery: its state says why."
-            ).response()
+            return Fault(409, "left_alone", str(error), "Look at the delivery: its state says why.")
     _log.error("web.refused path=%s: %s", request.url.path.encode("unicode_escape").decode(), error)
-    return Fault(409, "refused", str(error), "Mend what the message names and try again.").response()
+    return Fault(409, "refused", str(error), "Mend what the message names and try again.")
 
 
-def _database(request: Request, error: Exception) -> Response:
+def _of_workshop(error: BadDefinition | Conflict) -> Fault:
+    match error:
+        case BadDefinition():
+            fault = Fault(422, "bad_definition", str(error), "Mend what is listed under problems.")
+            fault.problem.problems = [Place(place=one.place, text=one.text) for one in error.problems]
+        case StillWaiting():
+            remedy = "Ask again with waiting=park, cancel or bury."
+            fault = Fault(409, "still_waiting", str(error), remedy)
+            fault.problem.waiting = error.count
+        case _:
+            fault = Fault(409, "conflict", str(error), "Look at it again, and mend what the message names.")
+    return fault
+
+
+def _database(request: Request, error: Exception) -> Fault:
     assert isinstance(error, SQLAlchemyError)
     return _away(explain(error, request.app.state.desk.store.shown))
 
 
-def _away(message: str) -> Response:
+def _away(message: str) -> Fault:
     remedy = "Try again in a moment; if it stays, `mih check` on the sidecar's machine says more."
-    return Fault(503, "database_away", message, remedy, {"Retry-After": str(_AWAY_S)}).response()
+    return Fault(503, "database_away", message, remedy, {"Retry-After": str(_AWAY_S)})
 
 
-def _bad_input(_request: Request, error: Exception) -> Response:
+def _bad_input(_request: Request, error: Exception) -> Fault:
     assert isinstance(error, RequestValidationError)
     problems = [_sentence(one) for one in error.errors()]
     more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
     message = "; ".join(problems[:_MOST_PROBLEMS]) + more
-    return Fault(422, "bad_input", message, _SEE_DOCS).response()
+    return Fault(422, "bad_input", message, _SEE_DOCS)
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
@@ -149,7 +186,7 @@ def _place(loc: Iterable[str | int]) -> str:
     return f"{kind} {shown}".strip()
 
 
-def _no_route(request: Request, error: Exception) -> Response:
+def _no_route(request: Request, error: Exception) -> Fault:
     assert isinstance(error, HTTPException)
     match error.status_code:
         case 404:
@@ -162,4 +199,4 @@ def _no_route(request: Request, error: Exception) -> Response:
             fault = Fault(422, "bad_input", "body: this is no JSON", _SEE_DOCS)
         case _:
             fault = Fault(error.status_code, "refused", str(error.detail), _SEE_DOCS, error.headers)
-    return fault.response()
+    return fault

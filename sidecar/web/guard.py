@@ -6,17 +6,22 @@ from collections.abc import Mapping
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sidecar.web.access import Visitor, visitor_of
 from sidecar.web.desk import Desk
-from sidecar.web.fault import Fault, broken
+from sidecar.web.fault import Fault, Show, broken
+from sidecar.web.governor import Governor
+from sidecar.web.proxies import look_behind
 
 _log = logging.getLogger("mih.web")
 
 LARGEST_BODY = 1_048_576
 _BODY_WITHIN_S = 30
 _API = "/api/v1"
+# Plugins, scripts and health checks wait for nobody; files cost nothing.
+_NO_PAGES = ("/api", "/static", "/healthz", "/readyz")
 _SAFE: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -29,8 +34,9 @@ _SAFE: Mapping[str, str] = {
 class Guard:
     """Wraps the application. An error of the program is logged here and answered without a traceback."""
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
-        self._app, self._desk = app, desk
+    def __init__(self, app: ASGIApp, desk: Desk, show: Show) -> None:
+        self._app, self._desk, self._show = app, desk, show
+        self._governor = Governor(lambda: desk.busy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, or answer why not."""
@@ -41,22 +47,30 @@ class Guard:
         try:
             await self._admit(scope, receive, answer)
         except Fault as fault:
-            await fault.response()(scope, receive, answer)
+            await self._show(Request(scope), fault)(scope, receive, answer)
         except Exception:  # noqa: BLE001 - no request may end without an answer
             _log.exception("web.failed: this should not happen path=%s", _path(scope))
             if answer.status is None:
-                await broken().response()(scope, receive, answer)
+                await self._show(Request(scope), broken())(scope, receive, answer)
         finally:
             _tell(scope, answer, (time.monotonic() - began) * 1000)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        web = self._desk.settings.web
+        look_behind(scope, web.trusted_proxies)
         headers = Headers(scope=scope)
         if scope["path"].startswith(_API):
-            scope["visitor"] = visitor_of(headers.get("authorization"), self._desk.settings.web.tokens)
+            scope["visitor"] = visitor_of(headers.get("authorization"), web.tokens)
         body = await _whole_body(headers, receive)
-        if body is not None:
-            _expect_json(headers, body)
-            await self._app(scope, _again(body, receive), send)
+        if body is None:
+            return
+        (_expect_json if scope["path"].startswith("/api") else _expect_form)(headers, body)
+        again = _again(body, receive)
+        if scope["path"].startswith(_NO_PAGES):
+            await self._app(scope, again, send)
+            return
+        async with self._governor.turn():
+            await self._app(scope, again, send)
 
 
 class _Answer:
@@ -109,14 +123,22 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _expect_json(headers: Headers, body: bytes) -> None:
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body and kind != "application/json":
+    if body and _kind(headers) != "application/json":
         raise Fault(
             415,
             "not_json",
             "The body has to be JSON.",
             "Send the header `Content-Type: application/json` and a JSON object.",
         )
+
+
+def _expect_form(headers: Headers, body: bytes) -> None:
+    if body and _kind(headers) != "application/x-www-form-urlencoded":
+        raise Fault(415, "not_form", "The body has to be a form of the dashboard.", "The API is at /api/v1.")
+
+
+def _kind(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 _CLOSE = {"Connection": "close"}

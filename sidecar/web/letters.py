@@ -5,15 +5,19 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row
 
+from sidecar.bridge.compare import compare
+from sidecar.bridge.letters import BadPayload, edit, groups
+from sidecar.bridge.paced import Pace, replay_paced
 from sidecar.bridge.replay import PIECE, Replayed, discard, replay, replayed
 from sidecar.store import deliveries, shapes
+from sidecar.store.audit import Author
 from sidecar.store.find import find_letter, known_filter
-from sidecar.web import models
-from sidecar.web.access import Manager, Viewer
-from sidecar.web.ask import Choice, Key, Letters, OfLetters, Paged
+from sidecar.web import explored, models
+from sidecar.web.access import Manager, Viewer, author
+from sidecar.web.ask import Choice, Key, Letters, Moment, OfLetters, Paged
 from sidecar.web.desk import Desk, desk_of
 from sidecar.web.fault import Fault, refusals
 
@@ -29,9 +33,26 @@ HowAsked = Annotated[
 
 
 class ReplayChoice(Choice):
-    """Which dead letters to replay, and how."""
+    """Which dead letters to replay, how, and how fast."""
 
     how: How = Field(default="as_sent", description="The same bytes, or rendered again with today's rules")
+    per_second: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=1000,
+        description="So many at most are sent a second; null: all are due at once",
+    )
+    begins_at: Moment | None = Field(
+        default=None, description="Go on at the same pace: next_begins_at of the answer before"
+    )
+
+
+class Edited(BaseModel):
+    """Another payload for a dead letter."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"payload": '{"id": 7}'}]})
+
+    payload: str = Field(description="The whole text, JSON or XML if its content type says so")
 
 
 @router.get(
@@ -72,22 +93,43 @@ def count_letters(
         return {"count": letters.count(conn)}
 
 
+@router.get(
+    "/groups",
+    summary="Group dead letters",
+    response_model=models.Items[explored.Group],
+    responses=refusals(503),
+)
+def list_groups(_visitor: Viewer, desk: AtDesk) -> Any:
+    """Return how many died alike: by reason, service and last answer, each with what probably mends them."""
+    with desk.store.read() as conn:
+        return {"items": groups(conn)}
+
+
 @router.post(
     "/replay",
     summary="Replay many dead letters",
     response_model=models.Replayed,
     responses=refusals(403, 409, 413, 415, 422, 503),
 )
-def replay_many(choice: ReplayChoice, _visitor: Manager, desk: AtDesk) -> Any:
+def replay_many(choice: ReplayChoice, visitor: Manager, desk: AtDesk) -> Any:
     """Send up to 1,000 of the matching dead letters again; `next` says where to go on."""
     again = desk.again() if choice.how == "rendered" else None
     done: list[Replayed] = []
-    before = None
+    before, pace = None, _pace(desk, choice)
     for piece in _pieces(desk, choice):
-        done += replay(desk.store, piece, now=desk.now, again=again)
+        if pace is None:
+            done += replay(desk.store, piece, now=desk.now, again=again, by=author(visitor))
+        else:
+            done += replay_paced(desk.store, piece, pace, again=again)
+            pace = pace.after(len(piece))
         before = piece[-1].id
     desk.wake()
-    return {**replayed(done), "next": before if len(done) == PIECE * _PIECES_AT_ONCE else None}
+    more = len(done) == PIECE * _PIECES_AT_ONCE
+    return {
+        **replayed(done),
+        "next": before if more else None,
+        "next_begins_at": pace.begins_at if pace and more else None,
+    }
 
 
 @router.post(
@@ -96,11 +138,11 @@ def replay_many(choice: ReplayChoice, _visitor: Manager, desk: AtDesk) -> Any:
     response_model=models.Deleted,
     responses=refusals(403, 409, 413, 415, 422, 503),
 )
-def delete_many(choice: Choice, _visitor: Manager, desk: AtDesk) -> Any:
+def delete_many(choice: Choice, visitor: Manager, desk: AtDesk) -> Any:
     """Delete up to 1,000 of the matching dead letters for ever and cancel their deliveries."""
     seen, deleted, before = 0, 0, None
     for piece in _pieces(desk, choice):
-        deleted += discard(desk.store, piece, now=desk.now)
+        deleted += discard(desk.store, piece, now=desk.now, by=author(visitor))
         seen += len(piece)
         before = piece[-1].id
     return {"deleted": deleted, "next": before if seen == PIECE * _PIECES_AT_ONCE else None}
@@ -132,14 +174,50 @@ def show_letter(key: Key, visitor: Viewer, desk: AtDesk) -> Any:
     response_model=models.Replayed,
     responses=refusals(403, 404, 422, 503),
 )
-def replay_one(key: Key, _visitor: Manager, desk: AtDesk, how: HowAsked = "as_sent") -> Any:
+def replay_one(key: Key, visitor: Manager, desk: AtDesk, how: HowAsked = "as_sent") -> Any:
     """Send it again, as it was or rendered again; its delivery id stays."""
     with desk.store.read() as conn:
         row = find_letter(conn, key)
     again = desk.again() if how == "rendered" else None
-    done = replay(desk.store, [row], now=desk.now, again=again)
+    done = replay(desk.store, [row], now=desk.now, again=again, by=author(visitor))
     desk.wake()
-    return {**replayed(done), "next": None}
+    return {**replayed(done), "next": None, "next_begins_at": None}
+
+
+@router.get(
+    "/{key}/comparison",
+    summary="Compare a dead letter with today's rule",
+    response_model=explored.Comparison,
+    responses=refusals(403, 404, 422, 503),
+)
+def compare_one(key: Key, _visitor: Manager, desk: AtDesk) -> Any:
+    """Return what was sent beside what `rendered` would send, line by line. Nothing is changed."""
+    with desk.store.read() as conn:
+        row = find_letter(conn, key)
+    found = compare(row, desk.again(), now=desk.now)
+    refused = found.refused
+    return {
+        "differs": found.differs,
+        "lines": found.lines,
+        "refused": refused.fate if refused else None,
+        "detail": refused.detail if refused else None,
+    }
+
+
+@router.post(
+    "/{key}/edit",
+    summary="Edit the payload of a dead letter",
+    response_model=models.LetterDetail,
+    responses=refusals(403, 404, 413, 415, 422, 503),
+)
+def edit_one(key: Key, edited: Edited, visitor: Manager, desk: AtDesk) -> Any:
+    """Give it another payload, which replay as sent sends under the same id; what was rendered is kept."""
+    by = Author(visitor.name, "api")
+    try:
+        edit(desk.store, key, edited.payload, services=desk.settings.services, by=by, now=desk.now)
+    except BadPayload as error:
+        raise Fault(422, "bad_payload", str(error), "Mend what the message names and try again.") from None
+    return show_letter(key, visitor, desk)
 
 
 @router.post(
@@ -148,11 +226,17 @@ def replay_one(key: Key, _visitor: Manager, desk: AtDesk, how: HowAsked = "as_se
     response_model=models.Deleted,
     responses=refusals(403, 404, 422, 503),
 )
-def delete_one(key: Key, _visitor: Manager, desk: AtDesk) -> Any:
+def delete_one(key: Key, visitor: Manager, desk: AtDesk) -> Any:
     """Delete it for ever and cancel its delivery."""
     with desk.store.read() as conn:
         row = find_letter(conn, key)
-    return {"deleted": discard(desk.store, [row], now=desk.now), "next": None}
+    return {"deleted": discard(desk.store, [row], now=desk.now, by=author(visitor)), "next": None}
+
+
+def _pace(desk: Desk, choice: ReplayChoice) -> Pace | None:
+    if choice.per_second is None:
+        return None
+    return Pace(choice.per_second, max(choice.begins_at or desk.now, desk.now))
 
 
 def _pieces(desk: Desk, choice: Choice) -> Iterator[Sequence[Row[Any]]]:

@@ -7,7 +7,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, Field
 
 from sidecar.bridge.replay import Fate
-from sidecar.model import CircuitState, DeadReason, DeliveryState
+from sidecar.model import CircuitState, DeadReason, DeliveryState, Level
+from sidecar.settings import Kind
+from sidecar.settings.rule import RuleState
+from sidecar.store.trends import Window
 
 T = TypeVar("T")
 
@@ -61,6 +64,8 @@ class Service(_Owed):
     base_url: str | None
     auth: str | None = Field(description="The type of its credentials")
     enabled: bool | None
+    source: str | None = Field(description="file, or here: made in the dashboard or by the API")
+    broken: str | None = Field(description="Why it cannot be called whatever else is well; null: it can")
     health: str = Field(description="closed, open or half-open")
 
 
@@ -79,7 +84,11 @@ class Rule(BaseModel):
     method: str
     endpoint: str
     enabled: bool
-    in_force: str = Field(description="yes, not yet, switched off, an older version, gone from the file ...")
+    state: RuleState | None = Field(
+        default=None, description="off, shadow or on; null: gone from the configuration"
+    )
+    in_force: str = Field(description="yes, not yet, switched off, an older version, gone, broken: why ...")
+    source: str = Field(description="file, or here: made in the dashboard or by the API")
 
 
 class RuleDetail(Rule):
@@ -193,6 +202,7 @@ class Replayed(BaseModel):
     replayed: int
     left: Sequence[Left]
     next: int | None = Field(description="Ask again with before=this for the rest; null: that was all")
+    next_begins_at: datetime | None = Field(description="With per_second: ask again with begins_at=this, too")
 
 
 class Deleted(BaseModel):
@@ -273,23 +283,102 @@ class DeadLetters(BaseModel):
     """Dead letters, counted."""
 
     total: int
+    last_hour: int = Field(description="Given up within the last hour, and not replayed or deleted since")
+    last_day: int
     by_reason: Sequence[Reason]
+
+
+class Remark(BaseModel):
+    """One thing that is to be said. `code` and `params` stay the same in every language."""
+
+    level: Level
+    code: str = Field(examples=["service.down"])
+    text: str = Field(description="In English, without the full stop")
+    remedy: str | None
+    params: Mapping[str, Any] = Field(description="Seconds where the name ends with _s")
+
+
+class Watched(BaseModel):
+    """One thing that is watched of Moodle. unknown: the text says which right is missing."""
+
+    subject: str = Field(examples=["cron"])
+    level: Level
+    code: str
+    since: datetime
+    text: str
+    remedy: str | None
+
+
+class Waiting(BaseModel):
+    """All that is not delivered yet."""
+
+    waiting: int
+    parked: int
+    oldest: datetime | None
+
+
+class Flaw(BaseModel):
+    """Why a service or rule is not in force."""
+
+    kind: Kind
+    name: str
+    reason: str
+    shadowed: bool = Field(description="The file has one of this name, which is in force in its place")
 
 
 class Status(BaseModel):
     """How things stand."""
 
     well: bool
-    summary: str = Field(description="One sentence: is all well, and if not, what is wrong")
+    level: Level = Field(description="The worst of the remarks")
+    summary: str = Field(description="In a few sentences: is all well, and if not, what is wrong")
+    remarks: Sequence[Remark] = Field(description="The same one by one, the worst first")
     site: str
     ready: bool
     at: datetime
     processes: Sequence[Process]
     cursor: Cursor | None
+    polled_at: datetime | None = Field(description="When the log was last looked at")
     gaps: Gaps
+    queue: Waiting
     services: Sequence[Lot]
+    definitions: Sequence[Flaw] = Field(description="Services and rules that are not in force, and why")
+    moodle: Sequence[Watched]
     held: Sequence[Held]
     dead_letters: DeadLetters
+
+
+class Fared(BaseModel):
+    """What a service came to. Latencies are those of accepted tries, within 10 %."""
+
+    service: str
+    delivered: int = Field(description="Tries that were accepted")
+    failed: int = Field(description="Tries that were not")
+    dead: int = Field(description="Deliveries given up")
+    success: float | None = Field(description="0 to 1; null: there was no try")
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class Point(BaseModel):
+    """One step of a chart."""
+
+    begins_at: datetime
+    delivered: int
+    failed: int
+    dead: int
+    p50_ms: float | None = Field(description="Only of one service")
+    p95_ms: float | None
+
+
+class Stats(BaseModel):
+    """How services fared up to the last full minute."""
+
+    span: Window
+    step_s: int = Field(description="Seconds between two points")
+    services: Sequence[Fared]
+    points: Sequence[Point]
 
 
 class Health(BaseModel):

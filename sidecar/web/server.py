@@ -5,12 +5,14 @@ import socket
 import threading
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar.errors import HubError
 from sidecar.hub import Hub
 from sidecar.settings import WebSettings
 from sidecar.web.app import build
 from sidecar.web.desk import Desk, Pulse
+from sidecar.web.pages.gate import Gate, Invited
 
 _log = logging.getLogger("mih.web")
 
@@ -25,15 +27,26 @@ class CannotListen(HubError):
 class Server:
     """`start` it when the hub is open, `stop` it before the hub is closed. Port 0 takes any free one."""
 
-    def __init__(self, hub: Hub, *, pulse: Pulse, port: int | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        pulse: Pulse,
+        port: int | None = None,
+        listener: socket.socket | None = None,
+        guest: Invited | None = None,
+    ) -> None:
         self._settings: WebSettings = hub.settings.web
         self._port = self._settings.port if port is None else port
+        self._listener = listener
         self._desk = Desk(hub, pulse)
+        self._gate = Gate(self._desk, guest)
         config = uvicorn.Config(
-            build(self._desk),
+            build(self._desk, self._gate),
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # the guard decides whom to believe
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=_GRACE_S,
@@ -41,11 +54,12 @@ class Server:
         self._server = uvicorn.Server(config)
         self._thread: threading.Thread | None = None
         self.url = ""
+        self.invitation: str | None = None
 
     def start(self) -> None:
         """Listen; returns at once. Raises CannotListen."""
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        listener = self._listen()
+        listener = self._listener or self._listen()
         host, port = listener.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="web", daemon=True)
@@ -53,6 +67,7 @@ class Server:
         _log.info("web.listening url=%s tokens=%d", self.url, len(self._settings.tokens))
         if not self._settings.host.startswith(_LOOPBACK):
             _log.warning("web.exposed host=%s: put a proxy with TLS before it", self._settings.host)
+        self._invite(host, port)
 
     def stop(self) -> None:
         """Take no more requests; those under way have a moment to end."""
@@ -61,6 +76,16 @@ class Server:
         if self._thread is not None:
             self._thread.join()
         self._desk.close()
+
+    def _invite(self, host: str, port: int) -> None:
+        """Make the link that lets somebody in without a password, where there is one to be made."""
+        try:
+            path = self._gate.invitation()
+        except SQLAlchemyError:
+            return  # the store is away: whoever opens the dashboard is told how to add a user
+        if path:
+            here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+            self.invitation = f"http://{here}:{port}{path}"
 
     def _listen(self) -> socket.socket:
         host = self._settings.host

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from sidecar.bridge import byhand
-from sidecar.store import circuits, counts, overview, rules, shapes
+from sidecar.store import audit, circuits, counts, find, overview, rules, shapes, trends
 from sidecar.store.find import known
 from sidecar.web import models
-from sidecar.web.access import Manager, Viewer
-from sidecar.web.ask import RuleName, ServiceName
+from sidecar.web.access import Manager, Viewer, Visitor, author
+from sidecar.web.ask import OneService, OneSpan, RuleName, ServiceName
 from sidecar.web.desk import Desk, desk_of
 from sidecar.web.fault import refusals
 
@@ -30,6 +30,26 @@ def show_status(_visitor: Viewer, desk: AtDesk) -> Any:
     """Return everything on one page, as `mih status --json` does."""
     with desk.store.read() as conn:
         return shapes.overview(overview.look(conn, desk.settings, now=desk.now))
+
+
+@router.get(
+    "/stats",
+    tags=["Status"],
+    summary="Say how services fared",
+    response_model=models.Stats,
+    responses=refusals(404, 422, 503),
+)
+def show_stats(
+    _visitor: Viewer, desk: AtDesk, service: OneService = None, span: OneSpan = trends.Window.DAY
+) -> Any:
+    """Return rates and latencies of each service, and the points of a chart: of all, or of one `service`."""
+    now = desk.now
+    with desk.store.read() as conn:
+        found = trends.summaries(conn, span, now=now)
+        if service is not None and service not in found:
+            find.known_filter(conn, desk.settings, service=service, rule=None)
+        points = trends.series(conn, span, now=now, service=service)
+    return shapes.stats(span, [one for one in found.values() if service in {None, one.service}], points)
 
 
 @router.get(
@@ -70,9 +90,9 @@ def show_service(name: ServiceName, _visitor: Viewer, desk: AtDesk) -> Any:
     response_model=models.Switched,
     responses=refusals(403, 404, 422, 503),
 )
-def pause_service(name: ServiceName, _visitor: Manager, desk: AtDesk) -> Any:
+def pause_service(name: ServiceName, visitor: Manager, desk: AtDesk) -> Any:
     """Park its deliveries: none is dropped, no try is spent."""
-    return _switched(desk, name, paused=True)
+    return _switched(desk, name, visitor, paused=True)
 
 
 @router.post(
@@ -82,9 +102,9 @@ def pause_service(name: ServiceName, _visitor: Manager, desk: AtDesk) -> Any:
     response_model=models.Switched,
     responses=refusals(403, 404, 422, 503),
 )
-def resume_service(name: ServiceName, _visitor: Manager, desk: AtDesk) -> Any:
+def resume_service(name: ServiceName, visitor: Manager, desk: AtDesk) -> Any:
     """Send to a paused service again, beginning with what was parked."""
-    return _switched(desk, name, paused=False)
+    return _switched(desk, name, visitor, paused=False)
 
 
 @router.get(
@@ -108,11 +128,12 @@ def list_circuits(_visitor: Viewer, desk: AtDesk) -> Any:
     response_model=models.Circuit,
     responses=refusals(403, 404, 422, 503),
 )
-def reset_circuit(name: ServiceName, _visitor: Manager, desk: AtDesk) -> Any:
+def reset_circuit(name: ServiceName, visitor: Manager, desk: AtDesk) -> Any:
     """Send what is parked at once, and count failures from zero."""
     with desk.store.write() as conn:
         known(name, circuits.load_with(conn, desk.settings.services), "service")
         circuits.reset(conn, [name], now=desk.now)
+        audit.note(conn, author(visitor), "circuit.reset", f"service {name}", now=desk.now)
         found = circuits.load_with(conn, desk.settings.services)[name]
     desk.wake()
     return shapes.circuit(found)
@@ -156,12 +177,13 @@ def _rules(desk: Desk) -> list[shapes.View]:
     versions = desk.versions()
     with desk.store.read() as conn:
         rows = rules.all_rows(conn)
-    return shapes.rules(rows, {rule.name: (rule, versions[rule.name]) for rule in desk.settings.rules})
+    written = {rule.name: (rule, versions[rule.name]) for rule in desk.settings.rules}
+    return shapes.rules(rows, written, desk.settings.made)
 
 
-def _switched(desk: Desk, name: str, *, paused: bool) -> dict[str, Any]:
+def _switched(desk: Desk, name: str, visitor: Visitor, *, paused: bool) -> dict[str, Any]:
     with desk.store.write() as conn:
-        byhand.switch(conn, desk.settings, name, paused=paused, now=desk.now)
+        byhand.switch(conn, desk.settings, name, paused=paused, now=desk.now, by=author(visitor))
         obstacle = overview.obstacles(conn, desk.settings.services, {name: None}).get(name)
     desk.wake()
     return {"service": name, "paused": paused, "obstacle": obstacle}

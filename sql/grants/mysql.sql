@@ -30,7 +30,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_gaps` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_log` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_queue` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_replays` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_replicas` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_rule_versions` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_rules` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_secrets` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_services` TO 'mih_migrate'@'@HOST@';
@@ -38,10 +40,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_stats` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_users` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_version` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP ON `@STORE_DB@`.`mih_watch` TO 'mih_migrate'@'@HOST@';
 -- For the views of sql/views, which mih_migrate makes.
 GRANT SELECT, CREATE, CREATE VIEW, SHOW VIEW, DROP ON `@STORE_DB@`.`mih_v_dead_letters` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, CREATE, CREATE VIEW, SHOW VIEW, DROP ON `@STORE_DB@`.`mih_v_failures` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, CREATE, CREATE VIEW, SHOW VIEW, DROP ON `@STORE_DB@`.`mih_v_gaps` TO 'mih_migrate'@'@HOST@';
+GRANT SELECT, CREATE, CREATE VIEW, SHOW VIEW, DROP ON `@STORE_DB@`.`mih_v_stats` TO 'mih_migrate'@'@HOST@';
 GRANT SELECT, CREATE, CREATE VIEW, SHOW VIEW, DROP ON `@STORE_DB@`.`mih_v_waiting` TO 'mih_migrate'@'@HOST@';
 
 -- What the sidecar reads of Moodle. Of people and courses only the columns that a template can name; leave
@@ -60,6 +64,8 @@ GRANT SELECT (
 GRANT SELECT (
   id, contextlevel, instanceid, path, depth
 ) ON `@MOODLE_DB@`.`@PREFIX@context` TO 'mih_app'@'@HOST@';
+-- When Moodle's cron last ran.
+GRANT SELECT (lastruntime) ON `@MOODLE_DB@`.`@PREFIX@task_scheduled` TO 'mih_app'@'@HOST@';
 
 -- Optional: with PROCESS the sidecar sees which transactions are open, and can prove at once that a missing
 -- id of the log will never come. Without it, it waits for tail.gap_patience. PROCESS shows the statements of
@@ -67,7 +73,8 @@ GRANT SELECT (
 -- GRANT PROCESS ON *.* TO 'mih_app'@'@HOST@';
 --
 -- Not given: SELECT on @PREFIX@config and @PREFIX@config_plugins. `mih check` would like to read Moodle's release and
--- log settings there, but passwords of Moodle's stand in the same tables.
+-- log settings there, and a running sidecar would notice a log store that was switched off, a changed format and
+-- rows that are soon cleaned up; but passwords of Moodle's stand in the same tables.
 
 -- PART 2: after `mih migrate`, when the tables are there (and the views, for mih_report)
 
@@ -80,7 +87,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_dlq` TO 'mih_app'@'@HO
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_gaps` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_log` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_queue` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_replays` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_replicas` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_rule_versions` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_rules` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_secrets` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_services` TO 'mih_app'@'@HOST@';
@@ -88,6 +97,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_sessions` TO 'mih_app'
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_stats` TO 'mih_app'@'@HOST@';
 GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_users` TO 'mih_app'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_version` TO 'mih_app'@'@HOST@';
+GRANT SELECT, INSERT, UPDATE, DELETE ON `@STORE_DB@`.`mih_watch` TO 'mih_app'@'@HOST@';
 
 -- Not given to mih_report: sealed secrets, and what signs people in.
 GRANT SELECT ON `@STORE_DB@`.`mih_audit` TO 'mih_report'@'@HOST@';
@@ -99,12 +109,16 @@ GRANT SELECT ON `@STORE_DB@`.`mih_dlq` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_gaps` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_log` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_queue` TO 'mih_report'@'@HOST@';
+GRANT SELECT ON `@STORE_DB@`.`mih_replays` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_replicas` TO 'mih_report'@'@HOST@';
+GRANT SELECT ON `@STORE_DB@`.`mih_rule_versions` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_rules` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_services` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_stats` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_version` TO 'mih_report'@'@HOST@';
+GRANT SELECT ON `@STORE_DB@`.`mih_watch` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_v_dead_letters` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_v_failures` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_v_gaps` TO 'mih_report'@'@HOST@';
+GRANT SELECT ON `@STORE_DB@`.`mih_v_stats` TO 'mih_report'@'@HOST@';
 GRANT SELECT ON `@STORE_DB@`.`mih_v_waiting` TO 'mih_report'@'@HOST@';

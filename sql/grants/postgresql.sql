@@ -42,13 +42,16 @@ GRANT SELECT (
 GRANT SELECT (
   id, contextlevel, instanceid, path, depth
 ) ON "@SCHEMA@"."@PREFIX@context" TO mih_app;
+-- When Moodle's cron last ran.
+GRANT SELECT (lastruntime) ON "@SCHEMA@"."@PREFIX@task_scheduled" TO mih_app;
 
 -- Optional: with it the sidecar sees which transactions are open, and can prove at once that a missing id of
 -- the log will never come. Without it, it waits for tail.gap_patience. It shows the statements of all roles.
 -- GRANT pg_read_all_stats TO mih_app;
 --
 -- Not given: SELECT on @PREFIX@config and @PREFIX@config_plugins. `mih check` would like to read Moodle's release and
--- log settings there, but passwords of Moodle's stand in the same tables.
+-- log settings there, and a running sidecar would notice a log store that was switched off, a changed format and
+-- rows that are soon cleaned up; but passwords of Moodle's stand in the same tables.
 
 -- PART 3: in the sidecar's database, before `mih migrate`
 

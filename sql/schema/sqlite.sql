@@ -268,3 +268,110 @@ CREATE INDEX mih_stats_begins ON mih_stats (span, begins_at);
 
 UPDATE mih_version SET version_num='0003' WHERE mih_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+ALTER TABLE mih_gaps ADD COLUMN missing INTEGER DEFAULT '0' NOT NULL;
+
+ALTER TABLE mih_gaps ADD COLUMN bits TEXT;
+
+UPDATE mih_gaps SET missing = last_id - first_id + 1;
+
+UPDATE mih_version SET version_num='0004' WHERE mih_version.version_num = '0003';
+
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE mih_watch (
+    site VARCHAR(100) NOT NULL, 
+    subject VARCHAR(20) NOT NULL, 
+    level VARCHAR(20) NOT NULL, 
+    code VARCHAR(20) NOT NULL, 
+    detail TEXT NOT NULL, 
+    since_at DATETIME NOT NULL, 
+    seen_at DATETIME NOT NULL, 
+    PRIMARY KEY (site, subject)
+);
+
+CREATE INDEX mih_dlq_created ON mih_dlq (created_at, service);
+
+DROP INDEX mih_stats_begins;
+
+CREATE INDEX mih_stats_begins ON mih_stats (span, begins_at, service, delivered, failed, dead);
+
+UPDATE mih_version SET version_num='0005' WHERE mih_version.version_num = '0004';
+
+-- Running upgrade 0005 -> 0006
+
+ALTER TABLE mih_queue ADD COLUMN original TEXT;
+
+CREATE INDEX mih_dlq_reason ON mih_dlq (reason, service, status, created_at);
+
+UPDATE mih_version SET version_num='0006' WHERE mih_version.version_num = '0005';
+
+-- Running upgrade 0006 -> 0007
+
+CREATE TABLE mih_rule_versions (
+    site VARCHAR(100) NOT NULL, 
+    rule VARCHAR(100) NOT NULL, 
+    from_id INTEGER NOT NULL, 
+    late_from_id INTEGER NOT NULL, 
+    version VARCHAR(20) NOT NULL, 
+    definition TEXT, 
+    since DATETIME NOT NULL, 
+    PRIMARY KEY (site, rule, from_id)
+);
+
+CREATE TABLE mih_replays (
+    id INTEGER NOT NULL, 
+    site VARCHAR(100) NOT NULL, 
+    rule VARCHAR(100) NOT NULL, 
+    state VARCHAR(20) NOT NULL, 
+    ids TEXT NOT NULL, 
+    event_since DATETIME, 
+    event_until DATETIME, 
+    position INTEGER NOT NULL, 
+    again BOOLEAN NOT NULL, 
+    rate FLOAT, 
+    next_at DATETIME, 
+    expected INTEGER NOT NULL, 
+    looked_at INTEGER NOT NULL, 
+    queued INTEGER NOT NULL, 
+    known INTEGER NOT NULL, 
+    filtered INTEGER NOT NULL, 
+    dead INTEGER NOT NULL, 
+    problem TEXT, 
+    created_by VARCHAR(100) NOT NULL, 
+    created_at DATETIME NOT NULL, 
+    updated_at DATETIME NOT NULL, 
+    finished_at DATETIME, 
+    fence INTEGER NOT NULL, 
+    leased_by VARCHAR(100), 
+    leased_until DATETIME, 
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX mih_replays_state ON mih_replays (site, state, id);
+
+ALTER TABLE mih_queue ADD COLUMN lane INTEGER DEFAULT '0' NOT NULL;
+
+DROP INDEX mih_queue_due;
+
+CREATE INDEX mih_queue_due ON mih_queue (service, state, lane, due_at, id);
+
+UPDATE mih_version SET version_num='0007' WHERE mih_version.version_num = '0006';
+
+-- Running upgrade 0007 -> 0008
+
+ALTER TABLE mih_queue ADD COLUMN order_key VARCHAR(20);
+
+ALTER TABLE mih_queue ADD COLUMN expires_at DATETIME;
+
+CREATE INDEX mih_queue_order ON mih_queue (order_key, state, log_id) WHERE order_key IS NOT NULL;
+
+CREATE INDEX mih_queue_expires ON mih_queue (expires_at) WHERE expires_at IS NOT NULL;
+
+ALTER TABLE mih_circuits ADD COLUMN drain_before DATETIME;
+
+ALTER TABLE mih_circuits ADD COLUMN next_drain_at DATETIME;
+
+UPDATE mih_version SET version_num='0008' WHERE mih_version.version_num = '0007';
+

@@ -41,6 +41,8 @@ SELECT id AS letter,
          WHEN 'render' THEN 'mend the template, then replay it, rendered again'
          WHEN 'too_large' THEN 'raise max_payload or make the payload smaller, then replay it, rendered again'
          WHEN 'invalid' THEN 'mend the rule, then replay it, rendered again, or delete it'
+         WHEN 'removed' THEN 'its rule or service was taken away while it waited: delete it, or bring them back and replay it'
+         WHEN 'expired' THEN 'it is older than its rule allows: delete it, or replay it if it still matters'
          ELSE 'read the error, then replay or delete it'
        END AS suggested_action
   FROM mih_dlq;
@@ -58,3 +60,18 @@ SELECT site,
        closed_at,
        reason
   FROM mih_gaps;
+
+DROP VIEW IF EXISTS mih_v_stats;
+
+-- How each service fared: rates and latencies of minutes, tens of minutes, hours, quarters of days and days.
+CREATE VIEW mih_v_stats AS
+SELECT span,
+       service,
+       begins_at,
+       delivered,
+       failed,
+       dead,
+       CASE WHEN delivered + failed > 0 THEN ROUND(100.0 * delivered / (delivered + failed), 1) END
+         AS delivered_percent,
+       CASE WHEN delivered > 0 THEN ROUND(CAST(latency_ms / delivered AS DECIMAL(14, 4)), 1) END AS average_ms
+  FROM mih_stats;

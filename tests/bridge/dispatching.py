@@ -81,7 +81,9 @@ class Post:
             with self.store.write() as conn:
                 queue.enqueue(conn, [delivery(number, service, **changes)], now=self.clock.now())
 
-    def dispatcher(self, replica: str = "replica-1", **settings: Any) -> Dispatcher:
+    def dispatcher(
+        self, replica: str = "replica-1", *, chance: Random | None = None, **settings: Any
+    ) -> Dispatcher:
         """Start another replica's dispatcher, with 20 senders."""
         made = Dispatcher(
             self.store,
@@ -90,7 +92,7 @@ class Post:
             settings=DispatchSettings.model_validate({"poll": 0.02, "concurrency": 20, **settings}),
             clock=self.clock,
             rules=self.rules,
-            chance=NoChance(),
+            chance=chance or NoChance(),
         )
         self._dispatchers.append(made)
         return made
@@ -143,6 +145,16 @@ def until(dispatcher: Dispatcher, reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < ends, "it did not come to that"
         dispatcher.run_once()
+
+
+def passing(post: Post, dispatcher: Dispatcher, step_s: float, reached: Callable[[], bool]) -> None:
+    """Make rounds until something is so, while the clock goes on by a step a round."""
+
+    def stepped() -> bool:
+        post.clock.advance(step_s)
+        return reached()
+
+    until(dispatcher, stepped)
 
 
 def idle(dispatcher: Dispatcher) -> None:

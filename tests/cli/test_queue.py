@@ -145,3 +145,76 @@ def test_an_unknown_try_says_what_there_is(mih: Mih, seeds: Seeds) -> None:
     assert empty.err == "There is no try 4 in the request log: nothing was sent yet.\n"
     assert unknown.err == "There is no try 4 in the request log: the newest is 1.\n"
     assert (unknown.code, mih("log", "show", "x").code) == (1, 2)
+
+
+def test_delivery_behind_another_of_its_key_says_which(mih: Mih, seeds: Seeds) -> None:
+    seeds.services()
+    seeds.delivery(1, order_key="a")
+    seeds.delivery(2, order_key="a")
+    seeds.delivery(3, order_key="b")
+
+    said, shown = mih("queue", "list", "--json"), mih("queue", "list").out
+    one = mih("queue", "show", "2", "--json")
+
+    assert [row["waits_for"] for row in said.json] == [None, 1, None]
+    assert "waits for 1 of the same key" in shown
+    assert one.json["waits_for"] == 1
+
+
+def test_all_that_waits_for_a_service_is_cancelled_once_it_is_confirmed(mih: Mih, seeds: Seeds) -> None:
+    seeds.services()
+    seeds.delivery(1)
+    seeds.delivery(2)
+    seeds.delivery(3, service="erp")
+
+    refused = mih("queue", "cancel", "--service", "crm")
+    said = mih("queue", "cancel", "--service", "crm", "--yes")
+    again = mih("queue", "cancel", "--service", "crm", "--yes")
+
+    assert "Never send 2 deliveries of the service crm?" in refused.err
+    assert said.out == "2 deliveries cancelled; `mih queue retry` takes that back, one by one.\n"
+    assert again.out == "Nothing waits for the service crm.\n"
+    assert [row["state"] for row in mih("queue", "list", "--json").json] == [
+        "pending",
+        "cancelled",
+        "cancelled",
+    ]
+    assert [row["action"] for row in mih("audit", "list", "--json").json] == ["queue.cancel"]
+
+
+def test_all_that_a_rule_made_is_buried_and_can_be_replayed(mih: Mih, seeds: Seeds) -> None:
+    seeds.services()
+    seeds.delivery(1, rule="gone", service="old")
+    seeds.delivery(2)
+
+    said = mih("queue", "bury", "--rule", "gone", "--yes")
+
+    assert said.out == "1 delivery buried: `mih dlq list --reason removed` shows them.\n"
+    (letter,) = mih("dlq", "list", "--json").json
+    assert (letter["log_id"], letter["reason"], letter["error"]) == (
+        1,
+        "removed",
+        "it was given up by hand while it waited",
+    )
+    assert mih("dlq", "replay", "--reason", "removed", "--yes").out == "1 replayed: due now\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cancel",),
+        ("cancel", "1", "--service", "crm"),
+        ("cancel", "--service", "crm", "--rule", "new-user"),
+        ("bury",),
+    ],
+)
+def test_command_that_names_nothing_or_too_much_is_refused(mih: Mih, words: tuple[str, ...]) -> None:
+    assert "Name" in mih("queue", *words).err
+
+
+def test_unknown_name_is_told_from_one_that_owes_nothing(mih: Mih, seeds: Seeds) -> None:
+    seeds.services()
+
+    said = mih("queue", "bury", "--service", "crn", "--yes")
+
+    assert 'There is no service "crn", did you mean "crm"?' in said.err

@@ -1,10 +1,13 @@
 """One page says how things stand, and its first sentence whether all is well."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
-from sidecar.store import counts, gaps
+from sidecar.model import Level, Watched
+from sidecar.store import counts, gaps, services, tables, watch
 from tests.cli.conftest import Mih
 from tests.cli.seeds import Seeds
 
@@ -33,7 +36,10 @@ def test_a_service_that_is_down_comes_first(mih: Mih, seeds: Seeds) -> None:
 
     said = mih("status")
 
-    assert said.out.splitlines()[0] == "crm is down since 08:00 UTC, 2 deliveries parked, oldest 18 min."
+    assert said.out.splitlines()[:2] == [
+        "crm is down since 08:00 UTC, 2 deliveries parked, oldest 18 min.",
+        "1 other service is healthy.",
+    ]
     assert "open for 18 min, next probe is due" in said.out
     assert "crm, 18 min ago: HTTP 503" in said.out
 
@@ -50,7 +56,22 @@ def test_json_has_everything_under_stable_keys(mih: Mih, seeds: Seeds) -> None:
     found = mih("status", "--json").json
 
     assert (found["well"], found["ready"], found["at"]) == (False, True, "2026-03-02T08:00:00Z")
-    assert found["summary"] == "old is not configured, 1 delivery parked, oldest 0 s."
+    assert found["summary"] == (
+        "old is not configured, 1 delivery parked, oldest 0 s. 1 dead letter waits for you: `mih dlq list`."
+        " 2 other services are healthy."
+    )
+    assert [(one["code"], one["level"]) for one in found["remarks"]] == [
+        ("service.unknown", "attention"),
+        ("dead.waiting", "attention"),
+        ("service.healthy", "well"),
+    ]
+    assert found["remarks"][0]["params"] == {
+        "service": "old",
+        "parked": {"code": "parked", "params": {"n": 1, "age_s": 0.0}},
+    }
+    assert found["level"] == "attention"
+    assert found["queue"] == {"waiting": 1, "parked": 1, "oldest": "2026-03-02T08:00:00Z"}
+    assert found["polled_at"] == "2026-03-02T08:00:00Z"
     assert [(one["pid"], one["role"], one["ailment"]) for one in found["processes"]] == [(7, "all", None)]
     assert (found["cursor"]["position"], found["cursor"]["behind"]) == (480, 20)
     assert found["gaps"] == {"open": 2, "open_ids": 4, "given_up_ids": 0}
@@ -62,6 +83,8 @@ def test_json_has_everything_under_stable_keys(mih: Mih, seeds: Seeds) -> None:
     assert found["held"] == [{"rule": "new-user", "reason": "when", "count": 3}]
     assert found["dead_letters"] == {
         "total": 1,
+        "last_hour": 1,
+        "last_day": 1,
         "by_reason": [{"service": "crm", "reason": "render", "count": 1}],
     }
 
@@ -86,11 +109,11 @@ def test_a_standing_tail_a_silent_process_and_a_missing_role_are_told(mih: Mih, 
 
     said = mih("status")
 
-    assert said.out.splitlines()[0] == (
-        "Process 8 on box is ill: it was last seen 45 s ago. "
-        "No process sends: start `mih run --role dispatch`. "
-        "The tail stands still: the log was emptied."
-    )
+    assert said.out.splitlines()[:3] == [
+        "Process 8 on box is ill: it was last seen 45 s ago.",
+        "No process sends: start `mih run --role dispatch`.",
+        "The tail stands still: the log was emptied.",
+    ]
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -149,3 +172,99 @@ def test_every_plain_line_of_the_page_is_readable(mih: Mih, seeds: Seeds, comman
     said = mih(*command)
 
     assert max(map(len, said.out.splitlines())) <= 110
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_what_is_watched_of_moodle_is_told_with_its_remedy(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica()
+    now = seeds.clock.now()
+    found = [
+        Watched("cron", Level.ATTENTION, "cron_stale", now - timedelta(hours=3)),
+        Watched("log_store", Level.UNKNOWN, "unknown", now, {"reason": "it is hidden", "remedy": "GRANT it"}),
+        Watched("clock", Level.WELL, "well", now),
+    ]
+    with seeds.store.write() as conn:
+        watch.save(conn, "campus", found, now=now)
+
+    said, as_json = mih("status"), mih("status", "--json").json
+
+    lines = said.out.splitlines()
+    assert lines[0] == "Moodle's cron has not run since 05:00 UTC."
+    assert "  look at Site administration > Server > Tasks, and at the job that calls cron.php" in lines
+    assert lines[lines.index("Not known of Moodle (log store): it is hidden.") + 1] == "  GRANT it"
+    assert (as_json["well"], as_json["level"]) == (False, "attention")
+    assert as_json["moodle"][1] == {
+        "subject": "cron",
+        "level": "attention",
+        "code": "cron_stale",
+        "since": "2026-03-02T05:00:00Z",
+        "text": "Moodle's cron has not run since 05:00 UTC",
+        "remedy": "look at Site administration > Server > Tasks, and at the job that calls cron.php",
+    }
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_what_cannot_be_known_of_moodle_disturbs_nobody(mih: Mih, seeds: Seeds) -> None:
+    seeds.replica()
+    now = seeds.clock.now()
+    with seeds.store.write() as conn:
+        watch.save(
+            conn, "campus", [Watched("cron", Level.UNKNOWN, "unknown", now, {"reason": "hidden"})], now=now
+        )
+
+    assert mih("status").out.startswith("All is well: ")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_service_that_asked_for_its_pause_is_told_from_one_that_people_paused(
+    mih: Mih, seeds: Seeds
+) -> None:
+    seeds.services()
+    seeds.replica()
+    seeds.delivery(1)
+    seeds.rejected(2, service="erp")
+    with seeds.store.write() as conn:
+        conn.execute(update(tables.log).values(status=410))
+        for name in ("crm", "erp"):
+            services.pause(conn, name, pause=True, now=seeds.clock.now())
+
+    lines = mih("status").out.splitlines()
+
+    assert "crm is paused, 1 delivery parked, oldest 0 s." in lines
+    assert "erp is paused because it answered 410 Gone, nothing parked." in lines
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_log_that_is_not_read_to_its_end_for_long_is_told(mih: Mih, seeds: Seeds) -> None:
+    seeds.cursor(480, head=2500, caught_up_at=seeds.clock.now())
+    seeds.clock.advance(600)
+    seeds.replica()
+
+    assert mih("status").out.splitlines()[0] == (
+        "The log is 2,020 rows behind, and was last read to its end at 08:00 UTC."
+    )
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_deliveries_that_wait_for_nothing_in_sight_are_told(mih: Mih, seeds: Seeds) -> None:
+    seeds.delivery(1)
+    seeds.delivery(2)
+    seeds.clock.advance(2 * 3600)
+    seeds.replica()
+
+    assert mih("status").out.splitlines()[0] == (
+        "crm lags: 2 deliveries wait, the oldest for 2 h, and nothing is in the way."
+    )
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_dead_letters_that_grow_are_counted(mih: Mih, seeds: Seeds) -> None:
+    seeds.rejected(1)
+    seeds.clock.advance(2 * 3600)
+    for number in range(2, 12):
+        seeds.rejected(number)
+    seeds.replica()
+
+    assert mih("status").out.splitlines()[0] == (
+        "11 dead letters wait for you, 10 given up within the last hour: `mih dlq list`."
+    )

@@ -93,3 +93,13 @@ def test_command_for_another_terminal_is_split_where_it_is_too_long() -> None:
 
     assert home.look_closer(short).endswith(" status -c /tmp/a/sidecar.yaml")
     assert home.look_closer(long).endswith(f" status \\\n    -c {long}")
+
+
+def test_where_to_look_closer_names_the_dashboard_first(tmp_path: Path) -> None:
+    link = "http://127.0.0.1:8080/welcome?code=abcdefghijklmnopqrstuv"
+
+    lines = home.look_closer(tmp_path / "sidecar.yaml", link).splitlines()
+
+    assert lines[0] == f"dashboard  {link}"
+    assert len(lines[0]) <= 80
+    assert lines[1] == "Look closer from another terminal:"

@@ -10,9 +10,10 @@ from sqlalchemy import NullPool, create_engine, insert, text
 from sidecar.clock import FakeClock, SystemClock
 from sidecar.errors import ExitCode
 from sidecar.model import CircuitState
-from sidecar.store import circuits, cursors, migrate, services, tables
+from sidecar.store import circuits, cursors, migrate, queue, services, tables
 from sidecar.store.engine import Database as Store
 from tests.databases import Database, Databases
+from tests.deliveries import delivery
 from tests.doctor.conftest import Patient, about, subjects
 from tests.rows import insert_rows, log_row
 from tests.servers import Server
@@ -289,3 +290,24 @@ def test_a_store_of_its_own_is_looked_at_beside_moodle(
     assert about(after, "the clock of the store").level == "warning"
     assert about(after, "migrations").text == "all are applied"
     assert about(after, "cursor").text.startswith("there is none yet")
+
+
+def test_what_waits_for_a_service_that_is_gone_or_off_can_be_settled(
+    migrated: Database, patient: Patient, clock: FakeClock
+) -> None:
+    store = Store(migrated.url)
+    with store.write() as conn:
+        made = [delivery(1, "old"), delivery(2, "old"), delivery(3, "crm")]
+        queue.enqueue(conn, made, now=clock.now())
+    store.close()
+    off = {"crm": {"base_url": "http://127.0.0.1:9", "enabled": False}}
+
+    report = patient(migrated.url, services=off)
+
+    gone = about(report, "service old")
+    assert (gone.level, gone.text) == ("warning", "is not configured, and 2 deliveries wait for it")
+    assert gone.remedy is not None
+    assert "mih queue cancel --service old" in gone.remedy
+    assert [one.text for one in report.findings if one.subject == "service crm"][-1] == (
+        "is disabled in the configuration: its deliveries are queued and wait, 1 now"
+    )

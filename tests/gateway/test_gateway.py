@@ -1,10 +1,8 @@
 """`Gateway.request`: the door that scripts and plugins use, with real services behind it."""
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import pytest
 import yaml
@@ -12,60 +10,11 @@ import yaml
 import sidecar
 from sidecar.clock import FakeClock
 from sidecar.errors import ConfigError, NotFound
-from sidecar.gateway.gateway import Gateway
-from sidecar.settings import Settings
-from sidecar.store import circuits, log, migrate, services
+from sidecar.store import circuits, log, services
 from sidecar.store.engine import Database
 from tests import databases
+from tests.gateway.conftest import MakeGateway
 from tests.receiver import Receiver, answer, echo
-
-MakeGateway = Callable[..., Gateway]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
-        yield running
-
-
-@pytest.fixture
-def store(database: databases.Database) -> Iterator[Database]:
-    found = Database(database.url)
-    migrate.apply(found)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    """The waits between tries, as the gateway asked for them."""
-    return []
-
-
-@pytest.fixture
-def make_gateway(
-    store: Database, receiver: Receiver, clock: FakeClock, waits: list[float]
-) -> Iterator[MakeGateway]:
-    made: list[Gateway] = []
-
-    def wait(seconds: float) -> None:
-        waits.append(seconds)
-        clock.advance(seconds)
-
-    def make(**crm: Any) -> Gateway:
-        settings = Settings.model_validate(
-            {
-                "site": "campus",
-                "moodle": {"url": "sqlite:////nowhere.sqlite"},
-                "services": {"crm": {"base_url": receiver.url, **crm}},
-            }
-        )
-        made.append(Gateway(settings, store, clock=clock, wait=wait))
-        return made[-1]
-
-    yield make
-    for gateway in made:
-        gateway.close()
 
 
 def test_call_returns_the_answer_and_is_logged(
@@ -92,12 +41,32 @@ def test_call_returns_the_answer_and_is_logged(
     assert row.response is None or "7" in row.response
 
 
+def test_a_service_of_forms_gets_fields_as_moodle_s_web_services_read_them(
+    make_gateway: MakeGateway, receiver: Receiver
+) -> None:
+    gateway = make_gateway(format="form")
+    users = {"wsfunction": "core_user_create_users", "users": [{"username": "zoë", "suspended": False}]}
+
+    gateway.request("crm", "/server.php", users)
+    gateway.request("crm", "/server.php", users, method="GET")
+    gateway.request("crm", "/server.php", "a=1")
+
+    sent, asked, text = receiver.requests
+    fields = (
+        "wsfunction=core_user_create_users&users%5B0%5D%5Busername%5D=zo%C3%AB&users%5B0%5D%5Bsuspended%5D=0"
+    )
+    assert sent.body.decode() == fields
+    assert sent.header("Content-Type") == "application/x-www-form-urlencoded"
+    assert (asked.target, asked.body) == (f"/server.php?{fields}", b"")
+    assert (text.body, text.header("Content-Type")) == (b"a=1", "application/x-www-form-urlencoded")
+
+
 def test_failures_are_retried_at_once_then_after_1_2_and_4_times_the_backoff(
     make_gateway: MakeGateway, receiver: Receiver, waits: list[float], store: Database
 ) -> None:
     receiver.on("/x", answer(503), answer(502), answer(500), answer(200, b"fine"))
 
-    response = make_gateway(retry={"max_retries": 3, "backoff": 2, **NO_JITTER}).request("crm", "/x", {})
+    response = make_gateway(retry={"max_retries": 3, "backoff": 2}).request("crm", "/x", {})
 
     assert (response.ok, response.attempts, response.body) == (True, 4, "fine")
     assert waits == [2, 4, 8]
@@ -214,7 +183,7 @@ def test_unknown_service_names_those_there_are(make_gateway: MakeGateway) -> Non
         make_gateway().request("judgman")
 
 
-def test_what_the_service_echoes_is_the_callers_but_never_the_logs(
+def test_secret_that_the_service_echoes_is_neither_the_callers_nor_the_logs(
     make_gateway: MakeGateway, receiver: Receiver, store: Database
 ) -> None:
     receiver.otherwise(echo(400))
@@ -223,6 +192,8 @@ def test_what_the_service_echoes_is_the_callers_but_never_the_logs(
     response = gateway.request("crm", "/x", {})
 
     assert response.status == 400
+    assert response.body is not None
+    assert "Authorization: Bearer ********" in response.body
     with store.read() as conn:
         assert "planted-token-1" not in str(log.find(conn))
 
@@ -250,4 +221,21 @@ def test_gateway_of_a_broken_file_says_all_that_is_wrong(tmp_path: Path) -> None
         sidecar.Gateway.from_config(path)
 
 
-NO_JITTER: dict[str, Any] = {}
+def test_answer_that_ends_as_a_secret_begins_stays_whole(
+    make_gateway: MakeGateway, receiver: Receiver
+) -> None:
+    receiver.otherwise(answer(200, b"it was planted"))
+
+    response = make_gateway(auth={"type": "bearer", "token": "planted-token-1"}).request("crm", "/x", {})
+
+    assert response.body == "it was planted"
+
+
+def test_secret_that_the_end_of_a_refusal_cuts_is_masked(
+    make_gateway: MakeGateway, receiver: Receiver
+) -> None:
+    receiver.otherwise(answer(400, b"x" * 2_040 + b"planted-token-1"))
+
+    response = make_gateway(auth={"type": "bearer", "token": "planted-token-1"}).request("crm", "/x", {})
+
+    assert response.body == "x" * 2_040 + "********"

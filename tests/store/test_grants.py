@@ -13,9 +13,11 @@ from sqlalchemy.exc import DBAPIError
 from sidecar.clock import FakeClock
 from sidecar.doctor import examine
 from sidecar.hub import Hub
-from sidecar.store import migrate
+from sidecar.moodle.logstore import LogStore
+from sidecar.store import migrate, watch
 from sidecar.store.engine import Database as Store
 from sidecar.store.tables import metadata
+from sidecar.upkeep import watch_moodle
 from tests.build import loaded
 from tests.databases import Database, Databases
 from tests.receiver import Receiver
@@ -86,6 +88,7 @@ def site(moodle_db: Database, databases: Databases) -> Iterator[Site]:
     after = [one for one in grants if _needs_tables(one)]
     before = [one for one in grants if one not in after and one not in accounts]
     try:
+        site.run(None, "CREATE TABLE mdl_task_scheduled (id BIGINT, lastruntime BIGINT)")
         site.run(None, *accounts, *before)
         store = Store(site.url_of("mih_migrate"))
         migrate.apply(store)
@@ -161,6 +164,21 @@ def test_the_doctor_misses_nothing_on_the_app_account(site: Site, clock: FakeClo
     assert [finding for finding in report.findings if finding.level == "problem"] == []
     assert "may change" not in str(report)
     assert "mdl_user.password" not in str(report)
+
+
+@on_both_servers
+def test_the_app_account_can_watch_moodle(site: Site, clock: FakeClock, tmp_path: Path) -> None:
+    site.run(None, "INSERT INTO mdl_task_scheduled VALUES (1, 1)")
+    settings = loaded(tmp_path, site.url_of("mih_app"), rules=[RULE]).settings
+    store = Store(site.url_of("mih_app"))
+
+    found = watch_moodle(store, store, LogStore(), settings, clock)
+    with store.read() as conn:
+        unknown = [one.subject for one in watch.load(conn, "campus").values() if one.level == "unknown"]
+    store.close()
+
+    assert "cron_stale" in [one.code for one in found]
+    assert unknown == ["json_format", "log_store"]
 
 
 FORBIDDEN = {

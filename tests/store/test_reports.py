@@ -123,7 +123,28 @@ def _rule(name: str) -> dict[str, Any]:
 
 
 def _gap(first: int, last: int, state: str) -> dict[str, Any]:
-    return {"site": "campus", "first_id": first, "last_id": last, "state": state, "seen_at": NOW}
+    missing = last - first + 1
+    return {
+        "site": "campus",
+        "first_id": first,
+        "last_id": last,
+        "missing": missing,
+        "state": state,
+        "seen_at": NOW,
+    }
+
+
+def _day(service: str, delivered: int, failed: int, latency_ms: float) -> dict[str, Any]:
+    return {
+        "span": "day",
+        "service": service,
+        "begins_at": NOW.replace(hour=0),
+        "delivered": delivered,
+        "failed": failed,
+        "dead": failed // 4,
+        "latency_ms": latency_ms,
+        "latencies": "{}",
+    }
 
 
 _HOUR = timedelta(hours=1)
@@ -132,6 +153,7 @@ MORNING: Sequence[tuple[Table, Sequence[dict[str, Any]]]] = (
     (tables.queue, _deliveries()),
     (tables.log, _attempts()),
     (tables.dlq, [_letter()]),
+    (tables.stats, [_day("crm", 9, 1, 369.0), _day("lms", 0, 4, 0.0)]),
     (tables.rules, [_rule("new-user"), _rule("asleep")]),
     (tables.cursors, [_CURSOR]),
     (tables.gaps, [_gap(3, 4, "open"), _gap(7, 7, "open"), _gap(20, 24, "closed")]),
@@ -161,6 +183,12 @@ def test_attempts_have_a_share_of_successes_and_a_latency(report: Report) -> Non
 
 def test_the_95th_percentile_leaves_failures_away(report: Report) -> None:
     assert report("latency_p95", "service", "p95_ms", "attempts") == [("crm", 30.0, 3)]
+
+
+def test_a_service_is_followed_day_by_day(report: Report) -> None:
+    found = report("service_by_day", "service", "delivered", "dead", "delivered_percent", "average_ms")
+
+    assert found == [("crm", 9, 0, 90.0, 41.0), ("lms", 0, 1, 0.0, None)]
 
 
 def test_tries_needed_are_counted(report: Report) -> None:

@@ -28,6 +28,9 @@ COLUMNS = {
     "mih_v_gaps": [
         *("site", "first_id", "last_id", "missing_ids", "state", "seen_at", "closed_at", "reason"),
     ],
+    "mih_v_stats": [
+        *("span", "service", "begins_at", "delivered", "failed", "dead", "delivered_percent", "average_ms"),
+    ],
     "mih_v_failures": [
         *("service", "outcome", "status", "attempts", "deliveries", "first_at", "last_at", "an_error"),
     ],
@@ -156,7 +159,7 @@ def test_every_reason_of_a_dead_letter_has_its_advice(conn: Connection) -> None:
         for row in conn.execute(text("SELECT reason, suggested_action FROM mih_v_dead_letters"))
     }
 
-    assert sorted(advice) == ["exhausted", "invalid", "rejected", "render", "too_large"]
+    assert sorted(advice) == sorted(DeadReason)
     assert Counter(advice.values()).most_common(1)[0][1] == 1
     assert "read the error, then replay or delete it" not in advice.values()
 
@@ -170,3 +173,20 @@ def test_gaps_are_counted_in_ids(conn: Connection) -> None:
     ).all()
 
     assert [tuple(row) for row in found] == [(3, 3, 1, "open"), (5, 8, 4, "open")]
+
+
+def test_rates_and_averages_are_worked_out(conn: Connection) -> None:
+    row = {"span": "hour", "begins_at": NOW, "dead": 0, "latencies": "{}"}
+    for service, delivered, failed, latency in (("crm", 3, 1, 100.0), ("erp", 0, 2, 0.0), ("lms", 0, 0, 0.0)):
+        counted = {"delivered": delivered, "failed": failed, "latency_ms": latency}
+        conn.execute(insert(tables.stats).values(service=service, **row, **counted))
+
+    found = conn.execute(
+        text("SELECT service, delivered_percent, average_ms FROM mih_v_stats ORDER BY service")
+    ).all()
+
+    assert [(name, *(None if one is None else float(one) for one in rest)) for name, *rest in found] == [
+        ("crm", 75.0, 33.3),
+        ("erp", 0.0, None),
+        ("lms", None, None),
+    ]

@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -56,9 +56,16 @@ def messages(broker: RabbitMQ, queue: str) -> Iterator[tuple[Any, Any, bytes]]:
 
 
 class Cable:
-    """A TCP proxy to the broker. `cut` resets all connections; `mute` lets nothing through any more."""
+    """A TCP proxy to the broker. `cut` resets all connections; `mute` lets nothing through any more.
+
+    It breaks by itself once `breaks_after` bytes have gone to the broker, and calls `on_connection` with the
+    number of each connection before it carries anything.
+    """
 
     def __init__(self, port: int) -> None:
+        self.breaks_after: int | None = None
+        self.on_connection: Callable[[int], object] = lambda _: None
+        self._carried = 0
         self._target = port
         self._deaf = threading.Event()
         self._wires: list[socket.socket] = []
@@ -106,14 +113,23 @@ class Cable:
             while True:
                 near, _ = self._listener.accept()
                 self.connections += 1
+                self.on_connection(self.connections)
                 far = socket.create_connection(("127.0.0.1", self._target))
                 self._wires += [near, far]
-                self._start(self._carry, near, far)
+                self._start(self._carry, near, far, self._wears)
                 self._start(self._carry, far, near)
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+    def _wears(self, size: int) -> bool:
+        self._carried += size
+        return self.breaks_after is not None and self._carried > self.breaks_after
+
+    def _carry(
+        self, source: socket.socket, target: socket.socket, breaks: Callable[[int], bool] = lambda _: False
+    ) -> None:
         with source, contextlib.suppress(OSError):
             while data := source.recv(65_536):
+                if breaks(len(data)):
+                    break
                 if not self._deaf.is_set():
                     target.sendall(data)
             with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 _PATIENCE_S = 20.0
+_ASKED = re.compile(rb"([A-Z]+ )http://[^/ ]+")
 
 
 class TestProxy:
@@ -81,8 +82,22 @@ class TestProxy:
             assert found
             there = self._connect(found[1].decode(), int(found[2]))
             there.sendall(head.replace(target, found[3], 1) + b"\r\n\r\n" + rest)
+            self._start(_pump, there, wire)
+            self._pass_on_more(wire, there)
+            return
         self._start(_pump, wire, there)
         _pump(there, wire)
+
+    def _pass_on_more(self, wire: socket.socket, there: socket.socket) -> None:
+        """Pass on what follows over the same connection; each request comes with its head in one piece."""
+        with contextlib.suppress(OSError):
+            while piece := wire.recv(65_536):
+                found = _ASKED.match(piece)
+                if found:
+                    self.heads.append(piece.partition(b"\r\n\r\n")[0].decode("latin-1"))
+                    piece = found[1] + piece[found.end() :]
+                there.sendall(piece)
+            there.shutdown(socket.SHUT_WR)
 
     def _connect(self, host: str, port: int) -> socket.socket:
         # Whatever a name is elsewhere, the services of these tests are here.

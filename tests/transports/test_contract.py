@@ -1,4 +1,7 @@
-"""Whatever the other side does, a transport answers with an Attempt, in time, and works again afterwards."""
+"""Whatever the other side does, a transport answers with an Attempt, in time, and works again afterwards.
+
+The faults that all transports have in common are in test_faults.py; here is what is HTTP's and TLS's own.
+"""
 
 import socket
 import threading
@@ -54,18 +57,6 @@ def test_delivered_says_so_and_nothing_else(connect: Connect, receiver: Receiver
     assert attempt.error is None
     assert attempt.response is None
     assert [SENT[kind] in one.body for one in receiver.requests] == [True]
-
-
-@every_kind
-def test_refused_connection_names_the_address(connect: Connect, kind: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-
-    attempt = connect(f"{PLAIN[kind]}://127.0.0.1:{port}").send(request())
-
-    assert attempt.outcome is Outcome.FAILED
-    assert attempt.status is None
-    assert said(attempt) == f"could not connect to 127.0.0.1:{port}: [Errno 111] Connection refused"
 
 
 @pytest.mark.parametrize(
@@ -175,14 +166,6 @@ def test_deadline_holds_while_a_name_is_looked_up(
     assert attempt.outcome is Outcome.FAILED
     assert said(attempt) == "no answer from slow.example:80 within 0.3 s"
     assert took_s < TIMEOUT_S + SLACK_S
-
-
-@every_kind
-def test_name_that_nobody_knows_is_a_failure(connect: Connect, kind: str) -> None:
-    attempt = connect(f"{PLAIN[kind]}://no-such-host.invalid:80").send(request())
-
-    assert attempt.outcome is Outcome.FAILED
-    assert said(attempt).startswith("could not connect to no-such-host.invalid:80: ")
 
 
 def test_second_address_of_a_name_is_tried(

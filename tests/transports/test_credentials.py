@@ -13,7 +13,8 @@ from sidecar.clock import FakeClock
 from sidecar.model import Outcome
 from sidecar.settings import Service
 from sidecar.transports.base import Request
-from sidecar.transports.http import HttpTransport, with_parameter
+from sidecar.transports.http import HttpTransport
+from sidecar.transports.outgoing import with_parameter
 from tests.receiver import Exchange, Receiver, answer
 from tests.transports.certificates import Authority
 from tests.transports.conftest import Connect, MakeLine, request

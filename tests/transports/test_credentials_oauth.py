@@ -56,6 +56,14 @@ class TokenServer(Receiver):
             "client_secret": "s3cret/of:ours",
         }
 
+    def refuse(self) -> None:
+        """Know nobody."""
+        self.on("/token", answer(401, b'{"error": "invalid_client"}'))
+
+    def relent(self) -> None:
+        """Give out tokens again."""
+        self.on("/token", self._give)
+
     def _give(self, exchange: Exchange) -> bool:
         said = {"access_token": f"t{len(self.requests)}", "token_type": "Bearer", "expires_in": self.life}
         return answer(200, json.dumps(said).encode())(exchange)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.model import Outcome
-from sidecar.transports.http import classify, join_url, retry_after
+from sidecar.transports.http import join_url
+from sidecar.transports.status import classify, retry_after
 from tests.receiver import Receiver, answer, message, raw
 from tests.transports.conftest import Connect, request
 

@@ -216,7 +216,7 @@ def test_name_that_points_elsewhere_at_its_next_look_up_gains_nothing(
     assert receiver.requests[0].header("host") == f"rebinding.example:{receiver.port}"
     assert second.outcome is Outcome.INVALID
     assert second.error == (
-        "refused by the network rules: rebinding.example is at 127.0.0.2, which is loopback:"
+        "the network rules refuse rebinding.example is at 127.0.0.2, which is loopback:"
         " add 127.0.0.2/32 to network.allow to allow it"
     )
     assert len(receiver.requests) == 1
@@ -228,7 +228,6 @@ def test_refused_address_gets_no_connection_and_its_text_says_how_to_allow_it(re
     assert attempt.outcome is Outcome.INVALID
     assert attempt.status is None
     assert attempt.error == (
-        "refused by the network rules: 127.0.0.1, which is loopback:"
-        " add 127.0.0.1/32 to network.allow to allow it"
+        "the network rules refuse 127.0.0.1, which is loopback: add 127.0.0.1/32 to network.allow to allow it"
     )
     assert receiver.requests == []

@@ -15,6 +15,7 @@ from sidecar.web.server import Server
 from tests.cli.seeds import Seeds
 from tests.databases import Database
 from tests.receiver import Receiver
+from tests.web.people import Browser, add
 
 TOKENS = {role: f"{role}-token-of-some-length" for role in ("view", "call", "manage")}
 
@@ -77,7 +78,7 @@ def make_site(database: Database, receiver: Receiver, tmp_path: Path, clock: Fak
         path = tmp_path / "sidecar.yaml"
         path.write_text(yaml.safe_dump(config | sections), encoding="utf-8")
         loaded = load(path, {})
-        hub = Hub(loaded.settings, loaded.book, role="dispatch", clock=clock)
+        hub = Hub(loaded.settings, loaded.book, role="dispatch", clock=clock, source=loaded.source)
         hub.open()
         made.append(Site(hub))
         return made[-1]
@@ -92,7 +93,34 @@ def site(make_site: MakeSite) -> Site:
     return make_site()
 
 
+Enter = Callable[..., Browser]
+
+
+@pytest.fixture
+def enter(clock: FakeClock) -> Iterator[Enter]:
+    """Browsers at a site; with a role somebody of that role is signed in."""
+    browsers: list[Browser] = []
+
+    def made(site: Site, role: str = "", **headers: str) -> Browser:
+        browsers.append(Browser(site.server.url, **headers))
+        if role:
+            name = f"{role}-{len(browsers)}"
+            add(site.store, clock, name, role)
+            assert browsers[-1].sign_in(name).status_code == 303
+        return browsers[-1]
+
+    yield made
+    for browser in browsers:
+        browser.close()
+
+
 @pytest.fixture
 def seeds(site: Site, clock: FakeClock) -> Seeds:
     """Puts things into the store of `site`."""
     return Seeds(site.store, clock)
+
+
+@pytest.fixture
+def seeds_of(clock: FakeClock) -> Callable[[Site], Seeds]:
+    """Puts things into the store of a site that the test made itself."""
+    return lambda site: Seeds(site.store, clock)

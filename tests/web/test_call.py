@@ -270,3 +270,29 @@ def test_what_a_careless_service_echoes_is_in_no_list(make_site: MakeSite, recei
         for path in ("/log", "/log/1", "/services/crm", "/circuits", "/rules/new-user", "/status")
     )
     assert "planted-token-1" not in said
+
+
+@ON_SQLITE
+def test_call_over_the_rate_limit_answers_503_and_when_to_come_again(
+    make_site: MakeSite, receiver: Receiver
+) -> None:
+    site = make_site(crm={"rate_limit": "1/min"})
+    site.call.post(PATH, json={"endpoint": "/x"})
+
+    told = site.call.post(PATH, json={"endpoint": "/x"})
+
+    assert (told.status_code, told.headers["Retry-After"]) == (503, "60")
+    assert (told.json()["ok"], told.json()["attempts"]) == (False, 0)
+    assert told.json()["error"] == "the rate limit of crm has no room for this call before 08:01:00 UTC"
+    assert len(receiver.to("/x")) == 1
+
+
+@ON_SQLITE
+def test_service_that_is_gone_is_paused_by_the_call_that_finds_out(site: Site, receiver: Receiver) -> None:
+    receiver.otherwise(answer(410))
+
+    first, second = (site.call.post(PATH, json={}) for _ in range(2))
+
+    assert (first.status_code, first.json()["status"]) == (200, 410)
+    assert (second.status_code, second.json()["error"]) == (503, "crm is paused")
+    assert len(receiver.to()) == 1

@@ -79,7 +79,7 @@ def test_one_dead_letter_is_replayed_or_deleted(site: Site, seeds: Seeds) -> Non
     left = site.manage.post(f"{API}/dead-letters/{bare.delivery_id}/replay").json()
     deleted = site.manage.post(f"{API}/dead-letters/{bare.delivery_id}/delete").json()
 
-    assert replayed == {"replayed": 1, "left": [], "next": None}
+    assert replayed == {"replayed": 1, "left": [], "next": None, "next_begins_at": None}
     assert (left["replayed"], left["left"][0]["why"]) == (0, "never_rendered")
     assert deleted == {"deleted": 1, "next": None}
     assert seeds.state(bare) == DeliveryState.CANCELLED
@@ -97,7 +97,7 @@ def test_many_are_replayed_only_as_they_were_counted(site: Site, seeds: Seeds) -
 
     assert counted == 3
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (409, "count_differs")
-    assert right.json() == {"replayed": 3, "left": [], "next": None}
+    assert right.json() == {"replayed": 3, "left": [], "next": None, "next_begins_at": None}
     assert seeds.letters() == 1
 
 
@@ -170,6 +170,8 @@ def test_status_is_the_same_as_the_commands(site: Site, seeds: Seeds) -> None:
 
     assert told["dead_letters"] == {
         "total": 1,
+        "last_hour": 1,
+        "last_day": 1,
         "by_reason": [{"service": "crm", "reason": "rejected", "count": 1}],
     }
     assert told["site"] == "campus"

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,6 +11,7 @@ from sidecar.bridge.render.budget import PayloadTooLarge
 from sidecar.bridge.render.filters import isodate
 from sidecar.bridge.render.jsonsafe import json_value, mend
 from sidecar.errors import TemplateError
+from sidecar.gateway.body import form_fields
 
 XAPI_VERSION = "1.0.3"
 _STATEMENT_PARTS = ("actor", "verb", "object")
@@ -30,35 +31,18 @@ class Parcel:
 def form(body: str, max_size: int) -> str:
     """Return a JSON object as form fields, nested as PHP and so Moodle's web services read them.
 
-    `users[0][username]=...`. As in PHP's http_build_query true is 1, false is 0, null and empty lists are
-    left away. A long name comes again with each entry of its list, so the size is counted on the way: raises
+    A long name comes again with each entry of its list, so the size is counted on the way: raises
     PayloadTooLarge over `max_size` characters.
     """
     values = json.loads(body, parse_int=str, parse_float=str)
     pieces: list[str] = []
     room = max_size
-    for field_name, field_value in (pair for name, value in values.items() for pair in _fields(name, value)):
-        pieces.append(urlencode({field_name: field_value}))
+    for pair in form_fields(values):
+        pieces.append(urlencode([pair]))
         room -= len(pieces[-1]) + 1
         if room < 0:
             raise PayloadTooLarge(f"payload: as a form it has more than {max_size:,} characters")
     return "&".join(pieces)
-
-
-def _fields(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    match value:
-        case None:
-            return
-        case bool():
-            yield name, str(int(value))
-        case str():
-            yield name, value
-        case dict():
-            for key, entry in value.items():
-                yield from _fields(f"{name}[{key}]", entry)
-        case list():
-            for index, entry in enumerate(value):
-                yield from _fields(f"{name}[{index}]", entry)
 
 
 def structured(body: str, scope: Mapping[str, Any], source: str) -> Parcel:

@@ -51,11 +51,13 @@ FILTERS: Mapping[str, str] = {
     "unique": "every entry once",
     "upper": "large letters",
     "urlencode": "percent-encoded text",
+    "word": "one word of a routing key: what is no letter, digit, `-` or `_` becomes `-`",
 }
 
 _NOT_GIVEN = object()
 # No repetition can begin inside another: linear on any text.
 _TAG = re.compile(r"<[^<>]*>")
+_NO_WORD = re.compile(r"[^\w-]+")
 
 
 def metered(function: Callable[..., Any], wants: str = "") -> Callable[..., Any]:
@@ -177,6 +179,10 @@ def _urlencode(value: Any) -> str:
     return quote(mend(text(value)), safe="")
 
 
+def _word(value: str) -> str:
+    return _NO_WORD.sub("-", mend(value))
+
+
 def _default(value: Any, other: Any = "", boolean: bool = False) -> Any:
     return other if isinstance(value, Undefined) or (boolean and not value) else value
 
@@ -211,4 +217,5 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "trim": metered(_of_text(str.strip)),
     "truncate": metered(_truncate),
     "urlencode": metered(_urlencode),
+    "word": metered(_of_text(_word)),
 }

@@ -13,6 +13,7 @@ from jinja2 import Undefined
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CDATA_SIGNS = re.compile(r"[\]>]")
 _XML_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _XML_ATTRIBUTE = _XML_TEXT | str.maketrans({'"': "&quot;", "'": "&apos;", "\n": "&#10;", "\t": "&#9;"})
@@ -94,6 +95,16 @@ def path_piece(value: Any) -> str:
     if not written:
         raise ValueError("it is empty here, and the address would be another one: use `| default(..., true)`")
     return quote(mend(written), safe="")
+
+
+def name_piece(value: Any) -> str:
+    """Return a piece of a routing key or of an operation's name, as it is; an empty one would be another."""
+    written = text(value)
+    if not written:
+        raise ValueError("it is empty here, and the name would be another one: use `| default(..., true)`")
+    if _CONTROL.search(written):
+        raise ValueError("it has a line break or another control character, which must not stand here")
+    return mend(written)
 
 
 def query_piece(value: Any) -> str:

@@ -9,6 +9,7 @@ from sidecar.bridge.render.formats import FORM, JSON, TEXT, XML
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.soundness import JSON_PROOF, XML_PROOF, Proof
 from sidecar.bridge.render.template import Compiler
+from sidecar.gateway.body import CONTENT_TYPES
 from sidecar.model import EVENT_COLUMNS
 from sidecar.settings.rule import Rule
 from sidecar.settings.service import FormatName
@@ -21,12 +22,6 @@ WHOLE_EVENT: Mapping[str, str] = {
     **{name: f"{{{{ {name} }}}}" for name in EVENT_COLUMNS},
 }
 _WITHOUT_BODY = frozenset(("GET", "DELETE", "HEAD"))
-_TYPES: Mapping[FormatName, str] = {
-    "json": "application/json",
-    "form": "application/x-www-form-urlencoded",
-    "xml": "application/xml; charset=utf-8",
-    "text": "text/plain; charset=utf-8",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,7 @@ class Payload:
             return structured(body, scope, encoding.source)
         if encoding.format == "xapi":
             return statement(body, scope)
-        return Parcel(body, _TYPES[encoding.format])
+        return Parcel(body, CONTENT_TYPES[encoding.format])
 
 
 def compile_payload(rule: Rule, encoding: Encoding, compiler: Compiler) -> Payload:

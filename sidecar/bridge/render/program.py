@@ -30,6 +30,11 @@ class Program:
         self._max_size = max_size
         self._constant = constant_text(tree)
 
+    @property
+    def constant(self) -> str | None:
+        """The text of a template without placeholders, None of any other."""
+        return self._constant
+
     def run(self, scope: Mapping[str, Any]) -> str:
         """Return the rendered text, as it can be written in UTF-8. Raises TemplateError and nothing else."""
         if self._constant is not None:

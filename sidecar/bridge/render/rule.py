@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sidecar.bridge.render.address import Address, address_of
 from sidecar.bridge.render.budget import MAX_SIZE
-from sidecar.bridge.render.formats import HEADER, URL
+from sidecar.bridge.render.formats import HEADER
 from sidecar.bridge.render.names import Names
 from sidecar.bridge.render.payload import Encoding, Payload, compile_payload
 from sidecar.bridge.render.program import Program
@@ -43,13 +44,17 @@ class Template:
         when = self._programs.when
         return when is None or when.run(scope) == "true"
 
+    def order_key(self, scope: Mapping[str, Any]) -> str:
+        """Return the value that `order_by` has; empty where there is none."""
+        order_by = self._programs.order_by
+        return "" if order_by is None else order_by.run(scope)
+
     def endpoint(self, scope: Mapping[str, Any]) -> str:
-        """Return the address below the service's own; placeholders are percent-encoded."""
+        """Return the address below the service's own, placeholders written as its kind wants."""
         address = self._programs.endpoint.run(scope).strip()
-        if not self._programs.dots and _climbs(address):
-            raise TemplateError(
-                f"endpoint, {address[:80]}: data must not put `.` or `..` between the slashes"
-            )
+        problem = self._programs.address.problem(address, self._programs.written)
+        if problem:
+            raise TemplateError(f"endpoint, {address[:80]}: {problem}")
         return address
 
     def headers(self, scope: Mapping[str, Any]) -> dict[str, str]:
@@ -72,10 +77,12 @@ class Template:
 @dataclass(frozen=True, slots=True)
 class _Programs:
     when: Program | None
+    order_by: Program | None
     endpoint: Program
     headers: Mapping[str, Program]
     payload: Payload
-    dots: bool
+    address: Address
+    written: str
 
 
 def compile_rule(
@@ -85,24 +92,32 @@ def compile_rule(
     site_url: str = "",
     lookups: Mapping[str, tuple[str, ...]] = COLUMNS,
     max_size: int = MAX_SIZE,
+    kind: str = "rest",
 ) -> Template:
     """Compile everything of a rule that is a template. Raises BrokenRule with all problems at once.
 
     `site_url` is Moodle's address, empty where nobody has said it; `lookups` are the tables that templates
-    can name, with their columns; `max_size` is in characters.
+    can name, with their columns; `max_size` is in characters; `kind` is the type of the rule's service.
     """
+    address = address_of(kind)
     compiler = Compiler(Names(lookups, site_url=bool(site_url)), max_size)
     when = compiler.condition("when", rule.when) if rule.when is not None else None
-    endpoint = compiler.text("endpoint", rule.endpoint, URL)
+    order_by = compiler.value("order_by", rule.order_by) if rule.order_by is not None else None
+    endpoint = compiler.text("endpoint", rule.endpoint, address.form)
     headers = {name: compiler.text(f"headers.{name}", value, HEADER) for name, value in rule.headers.items()}
     payload = compile_payload(rule, encoding, compiler)
     problems = [*compiler.problems, *_literal_problems(rule)]
+    if (
+        endpoint
+        and endpoint.constant
+        and (found := address.problem(endpoint.constant.strip(), rule.endpoint))
+    ):
+        problems.append(f"endpoint: {found}")
     if problems or endpoint is None:
         raise BrokenRule(problems)
     kept = {name: program for name, program in headers.items() if program is not None}
-    return Template(
-        rule.method, _Programs(when, endpoint, kept, payload, _climbs(rule.endpoint)), compiler.needs
-    )
+    programs = _Programs(when, order_by, endpoint, kept, payload, address, rule.endpoint)
+    return Template(rule.method, programs, compiler.needs)
 
 
 def _literal_problems(rule: Rule) -> list[str]:
@@ -113,7 +128,3 @@ def _literal_problems(rule: Rule) -> list[str]:
         if re.search(r"[\r\n\0]", value.strip()):
             problems.append(f"headers.{name}: the value has a line break or NUL")
     return problems
-
-
-def _climbs(address: str) -> bool:
-    return any(step in {".", ".."} for step in address.partition("?")[0].split("/"))

@@ -7,7 +7,7 @@ from jinja2 import TemplateAssertionError, TemplateSyntaxError, nodes
 from jinja2.meta import TrackingCodeGenerator
 from jinja2.parser import Parser
 
-from sidecar.bridge.render.formats import CONDITION, JSON, STRING, Format
+from sidecar.bridge.render.formats import CONDITION, JSON, STRING, TEXT, Format
 from sidecar.bridge.render.jsonsafe import json_value
 from sidecar.bridge.render.names import Names
 from sidecar.bridge.render.program import Program
@@ -40,7 +40,13 @@ class Compiler:
 
     def condition(self, label: str, text: str) -> Program | None:
         """Compile an expression; it renders to `true` or to nothing."""
-        return self._program(label, lambda work: work.expression(label, text))
+        return self._program(label, lambda work: work.expression(label, text, CONDITION))
+
+    def value(self, label: str, text: str) -> Program | None:
+        """Compile an expression, or a text with placeholders; it renders to plain text."""
+        if "{{" in text or "{%" in text:
+            return self.text(label, text, TEXT)
+        return self._program(label, lambda work: work.expression(label, text, TEXT))
 
     def text(self, label: str, text: str, form: Format) -> Program | None:
         """Compile a text of a format."""
@@ -97,14 +103,14 @@ class _Work:
     def text(self, label: str, text: str, form: Format) -> list[nodes.Node]:
         return self._woven(self._parsed(label, text), form)
 
-    def expression(self, label: str, text: str) -> list[nodes.Node]:
+    def expression(self, label: str, text: str, form: Format) -> list[nodes.Node]:
         parser = self._parser(label, text, "variable")
         if text.lstrip().startswith(("{{", "{%")):
             raise Problem("this is an expression already: write it without {{ }}", 1)
         node = parser.parse_expression()
         if not parser.stream.eos:
             raise Problem("the expression should end before this", parser.stream.current.lineno)
-        return self._woven([nodes.Output([node], lineno=1)], CONDITION)
+        return self._woven([nodes.Output([node], lineno=1)], form)
 
     def tree(self, label: str, value: object) -> Iterator[nodes.Node]:
         """Write the mapping as a JSON text: its leaves are then placeholders like any other."""

@@ -84,3 +84,20 @@ def test_what_cannot_be_is_refused_with_its_place(
     tmp_path: Path, service: dict[str, Any], rule: dict[str, Any], sections: dict[str, Any], problem: str
 ) -> None:
     assert problem in refused(tmp_path, service, rule, **sections)
+
+
+@pytest.mark.parametrize(
+    ("service", "endpoint"),
+    [
+        ({"type": "amqp", "base_url": "amqps://bus.example.org"}, "course.a/b é"),
+        ({"type": "soap", "base_url": "https://sis.example.org?wsdl"}, "course.a/b é"),
+        ({"type": "rest"}, "course.a%2Fb%20%C3%A9"),
+    ],
+    ids=["amqp", "soap", "rest"],
+)
+def test_endpoint_is_written_as_the_type_of_the_service_wants(
+    tmp_path: Path, service: dict[str, Any], endpoint: str
+) -> None:
+    made = rendered(tmp_path, service, {"endpoint": "course.{{ 'a/b é' }}"})
+
+    assert made.endpoint == endpoint

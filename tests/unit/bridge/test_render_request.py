@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.bridge.render import BrokenRule, compile_rule
 from sidecar.errors import TemplateError
+from sidecar.settings.rule import Rule
 from tests.unit.bridge.rendering import make_scope, make_template, refused
 
 
@@ -80,3 +82,67 @@ def test_content_type_of_the_rule_wins() -> None:
     template = make_template("{}", headers={"content-type": "application/vnd.crm+json"})
 
     assert template.render_all(make_scope()).content_type == "application/vnd.crm+json"
+
+
+def _key(text: str, kind: str = "amqp", **changes: Any) -> str:
+    rule = Rule(name="new-user", event="*", service="bus", payload="{}", endpoint=text)
+    return compile_rule(rule, kind=kind).endpoint(make_scope(**changes))
+
+
+@pytest.mark.parametrize("kind", ["amqp", "soap"])
+@pytest.mark.parametrize(
+    "other", ["a/b c", "Zoë", "x.y", "*", "#", "50%", r"\core\event", "😀", "?a=b", ".."]
+)
+def test_name_takes_values_as_they_are(kind: str, other: str) -> None:
+    assert _key("users.{{ other }}.{{ userid }}", kind, other=other) == f"users.{other}.2"
+
+
+@pytest.mark.parametrize("kind", ["amqp", "soap"])
+@pytest.mark.parametrize("other", ["a\nb", "a\0b", "\x7f", "a\x1bb", "\x85"])
+def test_name_takes_no_control_characters(kind: str, other: str) -> None:
+    with pytest.raises(
+        TemplateError, match=r"endpoint, line 1, column 3, \{\{ other \}\}: .* control character"
+    ):
+        _key("u.{{ other }}", kind, other=other)
+
+
+@pytest.mark.parametrize("other", [None, ""])
+def test_empty_piece_of_a_name_is_refused(other: str | None) -> None:
+    with pytest.raises(TemplateError, match="it is empty here, and the name would be another one"):
+        _key("{{ other }}", other=other)
+
+
+def test_name_that_utf_8_cannot_carry_is_mended() -> None:
+    assert _key("u.{{ other }}", other="a\ud800") == "u.a\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("ALG.1-a", "ALG-1-a"),
+        ("*.#", "-"),
+        (r"\core\event\user_created", "-core-event-user_created"),
+        ("Zoë 日本 x", "Zoë-日本-x"),
+        (5, "5"),
+    ],
+)
+def test_value_can_be_made_one_word_of_a_routing_key(value: object, word: str) -> None:
+    assert _key("course.{{ other | word }}", other=value) == f"course.{word}"
+
+
+def test_routing_key_of_255_bytes_is_the_longest() -> None:
+    assert _key("é{{ other }}", other="é" * 126 + "x") == "é" * 127 + "x"
+    with pytest.raises(TemplateError, match="the routing key has 256 bytes; AMQP takes 255"):
+        _key("é{{ other }}", other="é" * 127)
+    assert len(_key("é{{ other }}", "soap", other="é" * 127)) == 128
+
+
+def test_routing_key_without_placeholders_that_is_too_long_is_refused_when_loaded() -> None:
+    with pytest.raises(BrokenRule) as caught:
+        _key("k" * 256)
+
+    assert caught.value.problems == ("endpoint: the routing key has 256 bytes; AMQP takes 255",)
+
+
+def test_long_template_of_a_short_routing_key_is_fine() -> None:
+    assert _key("{# " + "x" * 300 + " #}k") == "k"

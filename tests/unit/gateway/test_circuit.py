@@ -58,7 +58,7 @@ def test_probe_that_any_answer_meets_closes_it() -> None:
     for outcome in ALIVE:
         closed = seen(outcome, circuit=half_open(), probe=True)
 
-        assert closed == Circuit("crm", last_error="it said no", last_error_at=NOW)
+        assert closed == Circuit("crm", last_error="it said no", last_error_at=NOW, drain_before=NOW)
 
 
 def test_failed_probe_waits_for_another_cooldown_twice_as_long() -> None:

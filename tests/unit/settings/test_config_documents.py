@@ -27,6 +27,7 @@ ENV = {
     "DIRECTORY_SECRET": "p",
     "HELPDESK_SIGNING": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLasw",
     "MIH_TOKEN": "0123456789abcdef",
+    "ANA_PASSWORD_HASH": "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzYWx0$ZGlnZXN0ZGlnZXN0ZGlnZXN0",
 }
 
 
@@ -111,6 +112,14 @@ def test_the_example_and_the_starter_pass_the_schema() -> None:
 )
 def test_the_schema_knows_variables_and_durations(option: str, value: object, valid: bool) -> None:
     config = {"site": "campus", "moodle": {"url": "sqlite:///m.sqlite"}, "tail": {option: value}}
+
+    assert jsonschema.Draft7Validator(schema()).is_valid(config) is valid
+
+
+@pytest.mark.parametrize(("state", "valid"), [("on", True), (True, True), (False, True), ("maybe", False)])
+def test_the_schema_takes_the_state_of_a_rule_as_any_yaml_reader_reads_it(state: object, valid: bool) -> None:
+    rule = {"name": "r", "event": r"\core\event\user_created", "service": "crm", "state": state}
+    config = {"site": "campus", "moodle": {"url": "sqlite:///m.sqlite"}, "rules": [rule]}
 
     assert jsonschema.Draft7Validator(schema()).is_valid(config) is valid
 

@@ -192,7 +192,8 @@ def test_variables_are_replaced(text: str, expected: str) -> None:
 @pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A-b}", "${A:?b}", "${A B}"])
 def test_a_malformed_variable_is_explained(text: str) -> None:
     assert expand(text, {"A": "one"}).problem == (
-        "${ starts a variable, such as ${NAME} or ${NAME:-default}; a literal ${ is written $${"
+        "${ starts a variable, such as ${NAME}, ${NAME:-default} or ${secret:NAME};"
+        " a literal ${ is written $${"
     )
 
 

@@ -1,4 +1,4 @@
-"""One HTTP message and its answer over a connection of ours; zeep's own connections know no deadline."""
+"""One HTTP message and its answer, for REST, SOAP and WSDLs alike: token, one deadline, and whom to blame."""
 
 import re
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from sidecar.transports.network import AddressRefused
 from sidecar.transports.oauth import desk_of
 from sidecar.transports.proxy import Unsent
 
+EXCERPT = 2_048
+LONGEST_ANSWER = 1_048_576
 _STARS = "********"
 
 
@@ -27,6 +29,21 @@ class Answer:
     body: bytes
     whole: bool
 
+    def text(self, most: int) -> str:
+        """Return the beginning of the body, whatever it is, as text."""
+        return self.body[:most].decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an exchange came to, but for its times."""
+
+    outcome: Outcome
+    error: str | None = None
+    status: int | None = None
+    response: str | None = None
+    retry_after_s: float | None = None
+
 
 class Trouble(Exception):
     """There was no answer, or not a whole one; the text says what happened, the outcome what it means."""
@@ -36,8 +53,8 @@ class Trouble(Exception):
         self.outcome = outcome
 
 
-class Channel:
-    """Keeps one connection. `start` gives all that follows a common end."""
+class Exchange:
+    """Keeps one connection of one thread. `start` gives all that follows a common end."""
 
     def __init__(self, service: Service, clock: Clock) -> None:
         self._service = service
@@ -58,16 +75,14 @@ class Channel:
         except httpcore.TimeoutException:
             raise Trouble(f"it took longer than {self._service.timeout:g} s") from None
 
-    def exchange(self, message: httpx.Request, longest: int, *, trusted: bool = True) -> Answer:
-        """Send and read up to `longest` bytes of the answer. Raises Trouble; the next one connects anew.
+    def send(self, message: httpx.Request, keep: int, *, trusted: bool = True) -> Answer:
+        """Send, and return the answer with up to `keep` bytes of its body.
 
-        Only a host that is `trusted` gets a token.
+        Only a `trusted` host gets a token. Raises Trouble; the next message then goes over a new connection.
         """
         try:
-            answer = self._authorized(message, longest) if trusted else self._twice(message, longest)
-            proxy = self._way.proxy
-            if proxy and answer.status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
-                raise Unsent(proxy.refusal(answer.status))
+            answer = self._authorized(message, keep) if trusted else self._twice(message, keep)
+            self._require_past_proxy(message.url, answer.status)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             self.close()
             raise self._blamed(error, address(message.url)) from error
@@ -84,42 +99,48 @@ class Channel:
             text = text.replace(secret, _STARS) if text else text
         return text
 
-    def _authorized(self, message: httpx.Request, longest: int) -> Answer:
+    def _authorized(self, message: httpx.Request, keep: int) -> Answer:
         """Send with a token where one is needed; once more with another where the service refuses it."""
         if self._desk is None or "authorization" in message.headers:
-            return self._twice(message, longest)
+            return self._twice(message, keep)
         token = partial(self._desk.token, self._deadline, self._way)
-        answer = self._twice(self._with_token(message, token()), longest)
+        answer = self._twice(self._with_token(message, token()), keep)
         if answer.status != httpx.codes.UNAUTHORIZED:
             return answer
-        return self._twice(self._with_token(message, token(instead_of=self._token)), longest)
+        return self._twice(self._with_token(message, token(instead_of=self._token)), keep)
 
     def _with_token(self, message: httpx.Request, token: str) -> httpx.Request:
         self._token = token
         message.headers["Authorization"] = f"Bearer {token}"
         return message
 
-    def _twice(self, message: httpx.Request, longest: int) -> Answer:
+    def _twice(self, message: httpx.Request, keep: int) -> Answer:
         """Send once more if a kept connection turned out to be closed by the server."""
         try:
-            return self._once(message, longest)
+            return self._once(message, keep)
         except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
             if not self._connection.was_stale:
                 raise
         except httpcore.ConnectionNotAvailable:
             pass  # HTTP/2: the server said that it takes no more requests on this connection, nor this one
         self.close()
-        return self._once(message, longest)
+        return self._once(message, keep)
 
-    def _once(self, message: httpx.Request, longest: int) -> Answer:
+    def _once(self, message: httpx.Request, keep: int) -> Answer:
         answer = self._connection.handle_request(message)
         try:
-            body, whole = _read(answer, longest)
+            body, length, ended = _read(answer, keep)
         finally:
             answer.close()
-        if not whole:
+        if not ended:
             self.close()  # what is still to come would be in the way of the next answer
-        return Answer(answer.status_code, answer.headers, body, whole)
+        return Answer(answer.status_code, answer.headers, body, length <= keep)
+
+    def _require_past_proxy(self, url: httpx.URL, status: int) -> None:
+        """Raise Unsent where the proxy itself has answered; through a tunnel only the service can."""
+        proxy = self._way.proxy
+        if proxy and url.scheme == "http" and status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            raise Unsent(proxy.refusal(status))
 
     def _blamed(self, error: Exception, where: str) -> Trouble:
         """Say whose fault it is that there is no answer."""
@@ -155,10 +176,15 @@ def address(url: httpx.URL) -> str:
     return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
 
 
-def _read(answer: httpx.Response, longest: int) -> tuple[bytes, bool]:
-    kept = bytearray()
+def _read(answer: httpx.Response, keep: int) -> tuple[bytes, int, bool]:
+    """Read the answer to its end, so that the connection can be kept, but keep only its beginning.
+
+    Returns that, the length of all that was read, and whether the end was reached.
+    """
+    kept, length, most = bytearray(), 0, max(keep, LONGEST_ANSWER)
     for piece in answer.iter_raw():
-        kept += piece[: longest + 1 - len(kept)]
-        if len(kept) > longest:
-            return bytes(kept[:longest]), False
-    return bytes(kept), True
+        kept += piece[: max(keep - len(kept), 0)]
+        length += len(piece)
+        if length > most:
+            return bytes(kept), length, False
+    return bytes(kept), length, True

@@ -1,0 +1,177 @@
+"""Take due deliveries of one service into this process's hands: as rate limit, batches and probes want it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+from math import inf
+
+from sqlalchemy import Connection
+
+from sidecar.bridge import batches
+from sidecar.bridge.lanes import InHand, Lane
+from sidecar.bridge.pace import Pace
+from sidecar.clock import Clock
+from sidecar.gateway.rate import Slots
+from sidecar.model import Claimed, Waiting
+from sidecar.settings import BatchSettings
+from sidecar.store import ahead, circuits, order, queue, rates
+from sidecar.store.engine import Database
+from sidecar.store.order import Turn
+from sidecar.store.queue import ANY_TIME, Due
+
+_BATCHED_AHEAD_S = 1.0  # of a backlog that goes out in batches: else they would be small
+_PROBE_SLACK_S = 10.0
+_MOST_LOOKED_AT = 2_000
+
+
+class Claimer:
+    """One for each process: all its claims have tokens of its own."""
+
+    def __init__(self, store: Database, pace: Pace, clock: Clock, *, replica: str, lease_s: float) -> None:
+        self._store, self._pace, self._clock = store, pace, clock
+        self._replica, self._lease_s = replica, lease_s
+        self._numbers = count(1)
+
+    def claim(self, lane: Lane, now: datetime) -> bool:
+        """Claim what is due, one delivery for each request; return whether there is more."""
+        here, limit = self._clock.monotonic(), lane.room
+        with self._store.write() as conn:
+            slots = self._pace.slots(conn, lane, limit)
+            limit = limit if slots is None else slots.count
+            if lane.backlog_until is None:
+                claimed = self._claim(conn, lane, limit, now)
+            else:
+                claimed = self._claim_beside_backlog(conn, lane, lane.backlog_until, limit, now)
+            _take_moments(conn, lane, slots, len(claimed))
+        self._put(lane, [[one] for one in claimed], slots, here)
+        return len(claimed) == limit
+
+    def claim_probe(self, lane: Lane, now: datetime) -> None:
+        """Claim the one delivery by which all replicas learn whether the service is well again."""
+        here, wait_s = self._clock.monotonic(), lane.longest_timeout_s + _PROBE_SLACK_S
+        with self._store.write() as conn:
+            if not circuits.take_probe(conn, lane.name, now=now, wait_s=wait_s):
+                return
+            slots = self._pace.slots(conn, lane, 1)
+            claimed = self._claim(conn, lane, 1 if slots is None else slots.count, now, probe=True)
+            _take_moments(conn, lane, slots, len(claimed))
+            if not claimed:
+                conn.rollback()  # nothing to probe with: the probe stays free
+        self._put(lane, [[one] for one in claimed], slots, here, until=now + timedelta(seconds=wait_s))
+
+    def claim_batches(self, lane: Lane, now: datetime) -> bool:
+        """Claim for a service of which rules send many at once; return whether there is more.
+
+        Looks first and takes then: what lingers on is not to be locked, nor is its payload read.
+        """
+        here, room, rules = self._clock.monotonic(), lane.room, lane.manners.batches
+        longest = max(rule.max_items for rule in rules.values())
+        limit = min(room * longest, max(_MOST_LOOKED_AT, longest))
+        found = self._look(lane, now, limit)
+        with self._store.read() as conn:
+            behind = _behind(conn, found, rules)
+        waiting = [one for one in found if one.number not in behind]
+        portions = batches.portions(waiting, rules)
+        chosen = portions[:room]
+        if not chosen and not behind:
+            return False
+        with self._store.write() as conn:
+            order.hold_back(conn, behind)
+            slots = self._pace.slots(conn, lane, len(chosen))
+            chosen = chosen if slots is None else chosen[: slots.count]
+            held = self._take(conn, chosen, now)
+            _take_moments(conn, lane, slots, len(held))
+        self._put(lane, held, slots, here)
+        return len(chosen) < len(portions) or len(found) == limit
+
+    def _look(self, lane: Lane, now: datetime, limit: int) -> list[Waiting]:
+        """Return what may go out now, of a backlog no more than its rate allows."""
+        lingers = {name: rule.linger for name, rule in lane.manners.batches.items()}
+        look = partial(ahead.look, service=lane.name, lingers=lingers, now=now)
+        if lane.backlog_until is None:
+            with self._store.read() as conn:
+                return look(conn, limit=limit)
+        with self._store.write() as conn:
+            most = self._pace.drain(conn, lane, lane.half_of(limit), ahead_s=_BATCHED_AHEAD_S)
+        with self._store.read() as conn:
+            old = look(conn, limit=most, due=Due(upto=lane.backlog_until)) if most else []
+            self._forget_backlog(conn, lane, most, len(old))
+            return [*old, *look(conn, limit=limit, due=Due(after=lane.backlog_until))]
+
+    def _claim(
+        self,
+        conn: Connection,
+        lane: Lane,
+        limit: int,
+        now: datetime,
+        *,
+        probe: bool = False,
+        due: Due = ANY_TIME,
+    ) -> list[Claimed]:
+        token = self._token()
+        return queue.claim(
+            conn, lane.name, limit, token=token, now=now, lease_s=self._lease_s, probe=probe, due=due
+        )
+
+    def _claim_beside_backlog(
+        self, conn: Connection, lane: Lane, until: datetime, limit: int, now: datetime
+    ) -> list[Claimed]:
+        """Claim of a backlog what its rate allows, at most half, and beside it what came later."""
+        most = self._pace.drain(conn, lane, lane.half_of(limit))
+        old = self._claim(conn, lane, most, now, due=Due(upto=until)) if most else []
+        self._forget_backlog(conn, lane, most, len(old))
+        return [*old, *self._claim(conn, lane, limit - len(old), now, due=Due(after=until))]
+
+    def _forget_backlog(self, conn: Connection, lane: Lane, asked: int, found: int) -> None:
+        """See whether a backlog is over, when less was found than asked for."""
+        until = lane.backlog_until
+        if until is not None and found < asked and not queue.is_backlog_left(conn, lane.name, upto=until):
+            lane.drained_until, lane.drain_at = until, None
+
+    def _take(
+        self, conn: Connection, portions: Sequence[Sequence[int]], now: datetime
+    ) -> list[list[Claimed]]:
+        """Take whole portions, without what another replica was quicker to take."""
+        numbers = [number for portion in portions for number in portion]
+        taken = ahead.take(conn, numbers, token=self._token(), now=now, lease_s=self._lease_s)
+        ours = {one.number: one for one in taken}
+        held = ([ours[number] for number in portion if number in ours] for portion in portions)
+        return [portion for portion in held if portion]
+
+    def _put(
+        self,
+        lane: Lane,
+        portions: Sequence[Sequence[Claimed]],
+        slots: Slots | None,
+        here: float,
+        *,
+        until: datetime | None = None,
+    ) -> None:
+        lane.resume_at = slots.again_after(len(portions)) if slots else None
+        lease_ends = here + self._lease_s
+        for number, portion in enumerate(portions):
+            times = self._pace.times(slots, number) if slots else (-inf, inf)
+            lane.put([InHand(one, lane, lease_ends, *times, until, one is portion[-1]) for one in portion])
+
+    def _token(self) -> str:
+        return f"{self._replica}#{next(self._numbers)}"
+
+
+def _behind(conn: Connection, found: Sequence[Waiting], rules: Mapping[str, BatchSettings]) -> set[int]:
+    """Return the numbers of those that have to wait for another of their key."""
+    turns = [
+        Turn(one.number, one.order_key, one.log_id, _run(rules.get(one.rule or "")))
+        for one in found
+        if one.order_key is not None and one.log_id is not None
+    ]
+    return {turn.number for turn in turns} - order.ready(conn, turns)
+
+
+def _run(batch: BatchSettings | None) -> int:
+    return 1 if batch is None else batch.max_items
+
+
+def _take_moments(conn: Connection, lane: Lane, slots: Slots | None, taken: int) -> None:
+    if slots is not None and taken:
+        rates.take(conn, lane.name, until=slots.moment(taken))

@@ -1,0 +1,133 @@
+"""What a sender does with what it takes out of its lane: one request, or many messages at once."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from math import inf
+
+from sidecar.bridge import batches
+from sidecar.bridge.inbox import Reader
+from sidecar.bridge.lanes import Group, InHand, Lane, Sent
+from sidecar.gateway.line import Line
+from sidecar.model import Attempt
+
+_log = logging.getLogger("mih.dispatch")
+
+
+def work(lane: Lane, inbox: Reader[Group]) -> None:
+    """Send until the lane is closed: the whole life of a sender's thread."""
+    sender = _Sender(lane, inbox)
+    try:
+        while (items := inbox.get()) is not None:
+            for sent in sender.send(items):
+                lane.desk.hand_back(sent)
+    finally:
+        sender.close()
+
+
+class _Sender:
+    """One thread's lines to one service; there are as many as rules' own timeouts."""
+
+    def __init__(self, lane: Lane, inbox: Reader[Group]) -> None:
+        self._lane, self._inbox = lane, inbox
+        self._lines: dict[float, Line] = {}
+
+    def send(self, items: Group) -> Iterator[Sequence[Sent]]:
+        """Send what shares a request; hand back as fates become known."""
+        first = items[0]
+        line = self._line(self._lane.timeout_s(first.delivery))
+        self._await(first.not_before, line)
+        if self._lane.joins(first.delivery):
+            yield from self._send_joined(line, items)
+        elif line.at_once > 1 and _has_time(first):
+            yield self._send_many(line, [first, *self._more_like(first, line.at_once - 1)])
+        else:
+            may = self._lane.desk.may_send(first)
+            yield (Sent(first, line.send(first.delivery) if may else None),)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for line in self._lines.values():
+            line.close()
+
+    def _line(self, timeout: float) -> Line:
+        if timeout not in self._lines:
+            service = self._lane.service.model_copy(update={"timeout": timeout})
+            self._lines[timeout] = Line(service, self._lane.clock)
+        return self._lines[timeout]
+
+    def _await(self, moment: float, line: Line) -> None:
+        """Wait for the moment that the rate limit gives, the line made ready meanwhile: that takes time."""
+        if moment > -inf:
+            line.prepare()
+            self._lane.rest(until=moment)
+
+    def _more_like(self, first: InHand, most: int) -> list[InHand]:
+        """Take out of the inbox what can go out together with this one."""
+        lane, timeout = self._lane, self._lane.timeout_s(first.delivery)
+
+        def fits(items: Group) -> bool:
+            one = items[0]
+            same = lane.timeout_s(one.delivery) == timeout
+            return same and _has_time(one) and not lane.joins(one.delivery)
+
+        return [item for items in self._inbox.more(fits, most) for item in items]
+
+    def _send_many(self, line: Line, items: Group) -> Sequence[Sent]:
+        """Send each as a message of its own, and wait for all answers together."""
+        asked = [(item, self._lane.desk.may_send(item)) for item in items]
+        going = [item for item, may in asked if may]
+        attempts = line.send_many([item.delivery for item in going]) if going else []
+        sent = [Sent(item, attempt) for item, attempt in zip(going, attempts, strict=True)]
+        return sent + [Sent(item, None) for item, may in asked if not may]
+
+    def _send_joined(self, line: Line, items: Group) -> Iterator[Sequence[Sent]]:
+        """Send all in one request, or in smaller ones where that is refused."""
+        luck, decisive = self._lane.desk.draw(), None
+
+        def send(part: Group) -> Attempt | None:
+            attempt = self._request(line, part, again=len(part) < len(items))
+            if attempt is not None and len(part) == len(items) > 1 and batches.concerns_content(attempt):
+                self._tell_refused(items, attempt)
+            return attempt
+
+        for part, attempt in batches.deliver(items, send):
+            fresh = attempt is not decisive
+            decisive = attempt
+            yield [
+                Sent(
+                    item,
+                    attempt and line.masked(attempt, item.delivery),
+                    charged=fresh and number == 0,
+                    luck=luck,
+                )
+                for number, item in enumerate(part)
+            ]
+
+    def _request(self, line: Line, part: Group, *, again: bool) -> Attempt | None:
+        """Send one request; None if any of it must not be sent any more."""
+        lane = self._lane
+        if again and lane.service.rate_limit is not None:
+            times = lane.desk.next_times(lane)
+            if times is None:
+                return None
+            for item in part:
+                item.not_before, item.not_after = times
+            self._await(times[0], line)
+        if not all(lane.desk.may_send(item) for item in part):
+            return None
+        joined = batches.join([item.delivery for item in part])
+        return line.call(joined, keep_bytes=line.keep_bytes)
+
+    def _tell_refused(self, items: Group, attempt: Attempt) -> None:
+        _log.warning(
+            "batch.refused service=%s rule=%s deliveries=%d status=%s: sent again in halves, to find which",
+            self._lane.name,
+            items[0].delivery.rule,
+            len(items),
+            attempt.status,
+        )
+
+
+def _has_time(item: InHand) -> bool:
+    """Whether it may go out together with others: not a probe, not at its own moment."""
+    return item.not_before == -inf and not item.claimed.probe

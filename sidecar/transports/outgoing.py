@@ -1,0 +1,58 @@
+"""A message as it goes out over HTTP: credentials, ids, signature and compression, whatever it says."""
+
+import gzip
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import httpx
+
+from sidecar.clock import Clock
+from sidecar.settings import ApiKeyAuth, Service
+from sidecar.transports.credentials import put, standing_headers
+from sidecar.transports.signing import keys_of, signature_headers
+
+_SMALLEST_PACKED = 1_024
+
+
+class Outgoing:
+    """Puts on each message what the service's settings ask for; a token comes with the exchange."""
+
+    def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service
+        self._clock = clock
+        self._headers = standing_headers(service)
+        self._signing_keys = keys_of(service.signing)
+
+    def message(
+        self, method: str, url: str, body: bytes | None, *headers: Mapping[str, str], delivery_id: str
+    ) -> httpx.Request:
+        """Return the message. Later headers stand over earlier ones and the service's, ours over all.
+
+        Raises ValueError or InvalidURL when none can be like that.
+        """
+        merged = self._headers.copy()
+        for some in headers:
+            put(merged, some)
+        put(merged, {"webhook-id": delivery_id, "Idempotency-Key": delivery_id})
+        # What is signed is the body that the receiver has after it has unpacked it.
+        put(merged, signature_headers(self._signing_keys, delivery_id, body or b"", now=self._clock.now()))
+        if self._service.gzip and len(body or b"") > _SMALLEST_PACKED and "content-encoding" not in merged:
+            merged["Content-Encoding"] = "gzip"
+            # Without the time: retries send the same bytes.
+            body = gzip.compress(body or b"", mtime=0)
+        return httpx.Request(method, with_key(self._service, url), headers=merged, content=body)
+
+
+def with_key(service: Service, url: str) -> str:
+    """Add the key to a URL of a service that wants it in the query."""
+    auth = service.auth
+    if isinstance(auth, ApiKeyAuth) and auth.query:
+        return with_parameter(url, auth.query, auth.key.get_secret_value())
+    return url
+
+
+def with_parameter(url: str, name: str, value: str) -> str:
+    """Add a parameter to the query of a URL, whatever its endpoint has put there."""
+    before = url.partition("#")[0]
+    mark = "&" if "?" in before else "?"
+    return f"{before}{mark}{name}={quote(value, safe='')}"

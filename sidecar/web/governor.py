@@ -1,0 +1,75 @@
+"""Pages stand back while deliveries are under way: who hammers the dashboard slows himself, not the work."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from sidecar.web.fault import Fault
+
+# While there is work, pages take this share of the time; what people click is far below.
+_SHARE = 0.1
+# What pages may take at once after a quiet time, in seconds.
+_SAVED_S = 2.0
+# A page is thought to take so long until it is known; one that waits for others takes no more than the most.
+_USUAL_S = 0.02
+_MOST_S = 0.2
+_SHORTEST_S = 0.01
+_MOST_WAITING = 20
+_COME_AGAIN_S = 5
+
+
+class Governor:
+    """Lets pages in as fast as their share of the time allows, while `busy` says that there is work."""
+
+    def __init__(
+        self,
+        busy: Callable[[], bool],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._busy, self._monotonic, self._sleep = busy, monotonic, sleep
+        self._saved_s, self._counted_at = _SAVED_S, monotonic()
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the turn to make a page. Raises Fault (503) when too many wait for theirs already."""
+        await self._earn()
+        self._saved_s -= _USUAL_S
+        began = self._monotonic()
+        try:
+            yield
+        finally:
+            self._saved_s -= min(self._monotonic() - began, _MOST_S) - _USUAL_S
+
+    async def _earn(self) -> None:
+        self._count()
+        if self._saved_s >= 0 or not self._busy():
+            return
+        if self._waiting >= _MOST_WAITING:
+            raise _too_busy()
+        self._waiting += 1
+        try:
+            while self._saved_s < 0 and self._busy():
+                await self._sleep(min(max(-self._saved_s / _SHARE, _SHORTEST_S), 1))
+                self._count()
+        finally:
+            self._waiting -= 1
+
+    def _count(self) -> None:
+        now = self._monotonic()
+        self._saved_s = min(self._saved_s + (now - self._counted_at) * _SHARE, _SAVED_S)
+        self._counted_at = now
+
+
+def _too_busy() -> Fault:
+    return Fault(
+        503,
+        "busy",
+        "The sidecar is sending, and more pages are asked for than it makes meanwhile.",
+        f"Try again in {_COME_AGAIN_S} seconds.",
+        {"Retry-After": str(_COME_AGAIN_S)},
+    )

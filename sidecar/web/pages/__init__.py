@@ -1,0 +1,1 @@
+"""The dashboard: its pages, who may see them, and their languages. README.md says how a page is made."""

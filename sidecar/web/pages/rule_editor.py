@@ -1,0 +1,323 @@
+"""The editor of rules: what is typed is tried on a real row at once, and kept as off, shadow or on."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from sidecar import workshop
+from sidecar.bridge.history import Bounds, history, last
+from sidecar.bridge.match import CompiledRule, compile_one
+from sidecar.bridge.preview import Preview, find_event, preview
+from sidecar.errors import DatabaseUnavailable
+from sidecar.moodle.seen import Seen, fields_of
+from sidecar.settings import Kind, Problem, Rule
+from sidecar.settings.gallery import gallery
+from sidecar.settings.newrule import rule_name
+from sidecar.store.find import known
+from sidecar.web.ask import RuleName
+from sidecar.web.desk import Desk
+from sidecar.web.pages import rule_words
+from sidecar.web.pages.page import Manage, Page
+from sidecar.web.pages.rule_form import RuleForm, by_field, form_of, section_of, typed, with_template
+from sidecar.workshop import BadDefinition, Conflict
+from sidecar.workshop.bench import bench_of
+from sidecar.workshop.draft import draft_rule
+
+router = APIRouter()
+
+# No rule begins with a dash: these addresses are nobody's.
+NEW = "/rules/-/new"
+
+_UNNAMED = "new-rule"
+_LARGEST_ID = 2**63 - 1
+_MOST_EVENTS = 60
+_LONGEST_BODY = 100_000
+_DAYS = 7
+_SECONDS = (8.0, 30.0)
+# Each reads the log for seconds: a few of them are enough for everybody.
+_looks = threading.BoundedSemaphore(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row that somebody chose, None: the newest; or why it cannot be one."""
+
+    log_id: int | None = None
+    problem: bool = False
+
+
+@router.get(NEW)
+def new(page: Manage, copy: str = "", event: str = "", row: str = "") -> Response:
+    """Show the empty editor, or a copy of a rule, or one for an event."""
+    if copy:
+        kept = workshop.show(page.desk.hub, Kind.RULE, copy)
+        taken = [rule.name for rule in page.desk.settings.rules]
+        form = replace(form_of(kept.section, _copy_name(copy, taken)), state="shadow", revision="")
+        return _edited(page, form)
+    names = [rule.name for rule in page.desk.settings.rules]
+    name = rule_name(None, event, names) if event else ""
+    services = list(page.desk.settings.services)
+    only = services[0] if len(services) == 1 else ""
+    return _edited(
+        page,
+        RuleForm(name=name, event=event, service=only, log_id=row, content="template" if event else "event"),
+    )
+
+
+@router.post(NEW)
+def make(page: Manage) -> Response:
+    """Keep a new rule, or do with what is typed what a button says."""
+    return _done(page, typed(page.form), None)
+
+
+@router.get("/rules/{name}/edit")
+def edit(page: Manage, name: RuleName) -> Response:
+    """Show a rule made here in the editor."""
+    kept = workshop.show(page.desk.hub, Kind.RULE, name)
+    if kept.revision is None:
+        raise Conflict(
+            page._(
+                "The rule %(name)s stands in the configuration file: edit it there, or copy it here.",
+                name=name,
+            )
+        )
+    return _edited(page, replace(form_of(kept.section, name), revision=str(kept.revision)), name=name)
+
+
+@router.post("/rules/{name}/edit")
+def change(page: Manage, name: RuleName) -> Response:
+    """Keep a changed rule."""
+    return _done(page, replace(typed(page.form), name=name), name)
+
+
+@router.post("/rules/-/preview")
+def try_draft(page: Manage) -> Response:
+    """Try what is typed on a row; the answer also says at the fields what is wrong."""
+    form = typed(page.form)
+    compiled, problems = _compiled(page, form)
+    if compiled is None:
+        return page.show(
+            "rule_preview.html", found=None, problems=problems, typing=True, form=form, words=rule_words
+        )
+    return show_preview(page, compiled, form.log_id, typing=True, form=form)
+
+
+@router.post("/rules/-/history")
+def look_back(page: Manage) -> Response:
+    """Count how often what is typed would have matched."""
+    form = typed(page.form)
+    compiled, problems = _compiled(page, form)
+    if compiled is None:
+        return page.show(
+            "rule_history.html", found=None, problems=problems, busy=False, name="", words=rule_words
+        )
+    return show_history(page, compiled, _figure(page.text("seconds"), _SECONDS[0]))
+
+
+@router.get("/rules/-/events")
+def pick(page: Manage, q: str = "") -> Response:
+    """List the events to choose from: those seen here first."""
+    return page.show("rule_events.html", events=_events(page, q), q=q)
+
+
+@router.get("/rules/-/fields")
+def fields(page: Manage, event: str = "") -> Response:
+    """List the fields that rows of an event had; a click puts one into the template."""
+    names = [line.strip() for line in event.splitlines() if line.strip()]
+    if not names:
+        return page.show("rule_fields.html", found=None, event="")
+    with page.desk.reading() as conn:
+        found = fields_of(conn, page.desk.log, names[0][:255].replace("\0", ""))
+    return page.show("rule_fields.html", found=found, event=names[0])
+
+
+def of_book(desk: Desk, name: str) -> CompiledRule:
+    """Return a rule in force. Raises NotFound."""
+    rules = {item.rule.name: item for item in desk.book.all}
+    return rules[known(name, rules, "rule")]
+
+
+def show_preview(
+    page: Page,
+    compiled: CompiledRule,
+    log_id: str,
+    *,
+    name: str = "",
+    typing: bool = False,
+    form: RuleForm | None = None,
+) -> Response:
+    """Return what a rule makes of a row: a part for htmx, a page for everybody else."""
+    found, problems = _tried(page, compiled, log_id)
+    template = "rule_preview.html" if page.is_part else "rule_preview_page.html"
+    return page.show(
+        template,
+        found=found,
+        problems=problems,
+        typing=typing,
+        name=name,
+        form=form,
+        log_id=log_id,
+        words=rule_words,
+        longest=_LONGEST_BODY,
+    )
+
+
+def show_history(page: Page, compiled: CompiledRule, seconds: float, *, name: str = "") -> Response:
+    """Return how often a rule would have matched, as far as it got in time, or that others are looking."""
+    allowed = _SECONDS[-1] if seconds >= _SECONDS[-1] else _SECONDS[0]
+    template = "rule_history.html" if page.is_part else "rule_history_page.html"
+    if not _looks.acquire(blocking=False):
+        return page.show(template, found=None, problems={}, busy=True, name=name, words=rule_words)
+    try:
+        bounds = Bounds(span=timedelta(days=_DAYS), seconds=allowed)
+        desk = page.desk
+        with desk.reading() as conn:
+            found = last(
+                history(conn, desk.settings, compiled, log=desk.log, clock=desk.clock, bounds=bounds)
+            )
+    finally:
+        _looks.release()
+    series, hours = rule_words.charted(rule_words.LOOKED, found.hours)
+    longer = _SECONDS[-1] if allowed < _SECONDS[-1] else None
+    return page.show(
+        template,
+        found=found,
+        series=[page._(text) for text in series],
+        hours=hours,
+        problems={},
+        busy=False,
+        name=name,
+        longer=longer,
+        words=rule_words,
+    )
+
+
+def _tried(page: Page, compiled: CompiledRule, log_id: str) -> tuple[Preview | None, dict[str, str]]:
+    """Return what a rule makes of a row, or why it cannot be tried."""
+    row = _row(log_id)
+    if row.problem:
+        return None, {"log_id": page._("Write the id of a row of Moodle's log: a whole number.")}
+    try:
+        return _previewed(page.desk, compiled, row.log_id), {}
+    except DatabaseUnavailable as error:
+        return None, {"log_id": str(error)}
+
+
+def _previewed(desk: Desk, compiled: CompiledRule, log_id: int | None) -> Preview:
+    with desk.reading() as conn:
+        event = find_event(conn, desk.log, compiled.rule, log_id)
+        return preview(conn, desk.settings, compiled, event, clock=desk.clock)
+
+
+def _done(page: Page, form: RuleForm, name: str | None) -> Response:
+    match page.text("do"):
+        case "template":
+            ready = next((one for one in gallery() if one.name == page.text("ready")), None)
+            return _edited(page, with_template(form, ready) if ready else form, name=name)
+        case "try":
+            return _edited(page, form, name=name, tries=True)
+    return _saved(page, form, name)
+
+
+def _saved(page: Page, form: RuleForm, name: str | None) -> Response:
+    read = section_of(form)
+    problems = [*read.problems, *([] if form.name else [Problem("name", page._("give the rule a name"))])]
+    revision = int(_figure(form.revision, 0)) if name else None
+    try:
+        if problems:
+            raise BadDefinition([*problems, *_further(page, form, read.section, problems)])
+        saved = workshop.save_rule(page.desk.hub, form.name, read.section, by=page.author, revision=revision)
+    except BadDefinition as bad:
+        return _edited(page, form, name=name, problems=by_field(bad.problems), status=422)
+    except Conflict as conflict:
+        return _edited(page, form, name=name, problems={"": str(conflict)}, status=409)
+    said = {
+        "on": page._("%(name)s is kept and on: what happens from now on is delivered.", name=saved.name),
+        "shadow": page._("%(name)s is kept, in the shadow: it counts, and sends nothing.", name=saved.name),
+    }
+    text = said.get(form.state) or page._("%(name)s is kept, and off.", name=saved.name)
+    return page.back(f"/rules/{saved.name}", text)
+
+
+def _further(page: Page, form: RuleForm, section: Mapping[str, Any], found: list[Problem]) -> list[Problem]:
+    """Return what is wrong besides, so that everything is said at once."""
+    places = {one.place for one in found}
+    try:
+        draft_rule(bench_of(page.desk.hub).source, page.desk.settings, form.name or _UNNAMED, section)
+    except BadDefinition as bad:
+        return [one for one in bad.problems if one.place not in places]
+    return []
+
+
+def _compiled(page: Page, form: RuleForm) -> tuple[CompiledRule | None, dict[str, str]]:
+    """Return what is typed as a rule, or what there is to mend in it."""
+    read, name = section_of(form), form.name or _UNNAMED
+    try:
+        draft = draft_rule(bench_of(page.desk.hub).source, page.desk.settings, name, read.section)
+    except BadDefinition as bad:
+        return None, by_field([*read.problems, *bad.problems])
+    if read.problems:
+        return None, by_field(read.problems)
+    assert isinstance(draft.made, Rule)
+    return compile_one(draft.made, page.desk.settings), {}
+
+
+def _edited(
+    page: Page,
+    form: RuleForm,
+    *,
+    name: str | None = None,
+    problems: Mapping[str, str] | None = None,
+    tries: bool = False,
+    status: int = 200,
+) -> Response:
+    found, wrong = None, dict(problems or {})
+    if tries:
+        compiled, wrong = _compiled(page, form)
+        if compiled is not None:
+            found, wrong = _tried(page, compiled, form.log_id)
+    return page.show(
+        "rule_edit.html",
+        status=status,
+        form=form,
+        name=name,
+        problems=wrong,
+        found=found,
+        tries=tries,
+        services=sorted(page.desk.settings.services),
+        events=_events(page, ""),
+        gallery=gallery(),
+        words=rule_words,
+        longest=_LONGEST_BODY,
+        log_id=form.log_id,
+        typing=False,
+    )
+
+
+def _events(page: Page, q: str) -> list[Seen]:
+    try:
+        with page.desk.reading() as conn:
+            return page.desk.lookout.look(conn).find(q[:255])[:_MOST_EVENTS]
+    except DatabaseUnavailable:
+        return []  # the preview says so, with the reason
+
+
+def _row(log_id: str) -> Row:
+    if not log_id.strip():
+        return Row()
+    number = int(_figure(log_id.strip(), 0))
+    return Row(number) if 0 < number <= _LARGEST_ID else Row(problem=True)
+
+
+def _figure(text: str, default: float) -> float:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else default
+
+
+def _copy_name(name: str, taken: list[str]) -> str:
+    names = (f"{name}-copy", *(f"{name}-copy-{number}" for number in range(2, len(taken) + 3)))
+    return next(one for one in names if one not in taken)[:100]

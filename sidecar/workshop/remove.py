@@ -1,0 +1,102 @@
+"""Delete a service or rule made here, and decide what becomes of the deliveries that wait for it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from sidecar.hub import Hub
+from sidecar.settings import Definition, Kind
+from sidecar.settings.secretive import secrets_of
+from sidecar.store import audit, definitions, vault
+from sidecar.store.audit import Author
+from sidecar.store.waiting import bury_waiting, cancel_waiting, count_waiting
+from sidecar.store.words import count
+from sidecar.workshop.bench import Bench, bench_of, section_of
+from sidecar.workshop.refusals import Conflict, StillWaiting
+
+
+class Waiting(StrEnum):
+    """What shall become of waiting deliveries.
+
+    `park` leaves them: those of a service are sent when there is one of that name again, those of a rule are
+    sent as they are.
+    """
+
+    PARK = "park"
+    CANCEL = "cancel"
+    BURY = "bury"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was deleted, and of how many deliveries that decided."""
+
+    kind: Kind
+    name: str
+    waiting: int
+
+
+def remove(
+    hub: Hub,
+    kind: Kind,
+    name: str,
+    *,
+    by: Author,
+    revision: int | None = None,
+    waiting: Waiting | None = None,
+) -> Removed:
+    """Delete a service or rule made here. Raises NotFound, Conflict and StillWaiting.
+
+    Where deliveries wait, `waiting` has to say what becomes of them; what is being sent is finished. Without
+    `revision` it is deleted as it is now. What a name of the file shadows can be deleted, too: nothing waits
+    for it.
+    """
+    bench = bench_of(hub)
+    shadowed = bench.in_file(kind, name)
+    before = (bench.definition(kind, name) if shadowed else None) or bench.made_here(kind, name)
+    if kind is Kind.SERVICE and not shadowed:
+        _require_unused(bench, name)
+    now = hub.clock.now()
+    with hub.store.write() as conn:
+        there = definitions.lock(conn, kind, name)
+        if there is None or there.revision != (before.revision if revision is None else revision):
+            raise Conflict(f"The {kind} {name} was changed meanwhile: look at it again.")
+        owed = 0 if shadowed else count_waiting(conn, kind, name)
+        if owed and waiting is None:
+            raise StillWaiting(_question(kind, name, owed), owed)
+        _decide(conn, hub, there, waiting if owed else None)
+        definitions.remove(conn, kind, name)
+        if kind is Kind.SERVICE:
+            vault.remove(conn, [f"services.{name}.{place}" for place in secrets_of(section_of(there))])
+        detail = f"{count(owed, 'waiting delivery', 'waiting deliveries')}: {waiting}" if owed else None
+        audit.note(conn, by, f"{kind}.delete", f"{kind} {name}", detail, now=now)
+    hub.refresh()
+    hub.dispatcher.wake()
+    return Removed(kind, name, owed)
+
+
+def _decide(conn: Connection, hub: Hub, gone: Definition, waiting: Waiting | None) -> None:
+    now = hub.clock.now()
+    match waiting:
+        case Waiting.CANCEL:
+            cancel_waiting(conn, gone.kind, gone.name, now=now)
+        case Waiting.BURY:
+            error = f"the {gone.kind} {gone.name} was deleted before this was sent"
+            bury_waiting(conn, gone.kind, gone.name, error=error, now=now)
+
+
+def _require_unused(bench: Bench, name: str) -> None:
+    stored = [one for one in bench.source.stored.definitions if one.kind is Kind.RULE]
+    users = sorted(one.name for one in stored if section_of(one).get("service") == name)
+    if users:
+        listed = ", ".join(users[:10]) + (" ..." if len(users) > 10 else "")
+        raise Conflict(f"The service {name} is used by {listed}: change or delete these rules first.")
+
+
+def _question(kind: Kind, name: str, owed: int) -> str:
+    waits = "delivery waits" if owed == 1 else "deliveries wait"
+    return (
+        f"{owed:,} {waits} for the {kind} {name}: say what becomes of them with waiting=park (they stay),"
+        " cancel (they are never sent) or bury (they become dead letters)."
+    )

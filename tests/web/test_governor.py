@@ -1,0 +1,80 @@
+"""Pages take a share of the time while there is work, and all they want while there is none."""
+
+import anyio
+import pytest
+
+from sidecar.web.fault import Fault
+from sidecar.web.governor import Governor
+
+
+class Day:
+    """Time that passes when somebody sleeps or works."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.busy = True
+        self.governor = Governor(lambda: self.busy, monotonic=lambda: self.now, sleep=self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await anyio.lowlevel.checkpoint()
+
+    async def page(self, seconds: float) -> None:
+        async with self.governor.turn():
+            self.now += seconds
+
+
+def hammered(day: Day, pages: int, each_s: float) -> float:
+    """Return the share of the time that pages took when they were asked for without a pause."""
+
+    async def hammer() -> None:
+        for _ in range(pages):
+            await day.page(each_s)
+
+    began = day.now
+    anyio.run(hammer)
+    return pages * each_s / (day.now - began)
+
+
+def test_hammered_pages_take_a_tenth_of_the_time_while_there_is_work() -> None:
+    assert hammered(Day(), 5000, 0.01) == pytest.approx(0.1, abs=0.01)
+
+
+def test_pages_take_what_they_want_while_there_is_no_work() -> None:
+    day = Day()
+    day.busy = False
+
+    assert hammered(day, 5000, 0.01) == pytest.approx(1.0)
+
+
+def test_a_few_clicks_after_a_quiet_time_wait_for_nothing() -> None:
+    assert hammered(Day(), 20, 0.05) == pytest.approx(1.0)
+
+
+def test_a_page_that_waits_for_a_service_is_no_work_of_ours() -> None:
+    day = Day()
+    hammered(day, 1, 15)
+
+    assert hammered(day, 10, 0.05) == pytest.approx(1.0)
+
+
+def test_a_crowd_is_told_to_come_again() -> None:
+    day = Day()
+    hammered(day, 300, 0.01)
+    told: list[Fault] = []
+
+    async def one() -> None:
+        try:
+            await day.page(0.2)
+        except Fault as fault:
+            told.append(fault)
+
+    async def crowd() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(one)
+
+    anyio.run(crowd)
+
+    assert told
+    assert {fault.status for fault in told} == {503}
