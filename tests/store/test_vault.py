@@ -119,7 +119,9 @@ def test_a_key_that_is_none_is_explained_without_being_repeated(store: Store, te
 
 
 @pytest.mark.parametrize(
-    "text", [OLD, OLD.rstrip("="), base64.b64encode(b"o" * 32).decode(), f" {OLD} ,", vault.new_key()]
+    "text",
+    [OLD, OLD.rstrip("="), base64.b64encode(b"o" * 32).decode(), f" {OLD} ,", vault.new_key()],
+    ids=["url-safe", "unpadded", "standard", "with blanks", "generated"],
 )
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_either_alphabet_of_base64_is_a_key(store: Store, text: str) -> None:
