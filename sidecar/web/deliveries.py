@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from sidecar.bridge import byhand
 from sidecar.bridge.story import story
 from sidecar.errors import NotFound
-from sidecar.store import log, shapes
+from sidecar.store import log, order, shapes
 from sidecar.store.find import find_delivery, known_filter
 from sidecar.store.overview import obstacles
 from sidecar.store.search import Wanted, search
@@ -82,7 +82,10 @@ def list_deliveries(
         if not found.rows:
             known_filter(conn, desk.settings, service=filters.service, rule=filters.rule)
         waiting = obstacles(conn, desk.settings.services, {row.service: None for row in found.rows})
-    items = [shapes.delivery(row, waiting.get(row.service)) for row in found.rows]
+        behind = order.waits_for(conn, found.rows)
+    items = [
+        shapes.delivery(row, waiting.get(row.service), waits_for=behind.get(row.id)) for row in found.rows
+    ]
     return {"items": items, "next": found.next}
 
 
@@ -193,8 +196,9 @@ def _detail(desk: Desk, key: str, visitor: Visitor) -> dict[str, Any]:
         row = find_delivery(conn, key)
         waiting = obstacles(conn, desk.settings.services, {row.service: None}).get(row.service)
         tries = log.find(conn, delivery_id=row.delivery_id)
+        behind = order.waits_for(conn, [row]).get(row.id)
     return {
-        **shapes.delivery(row, waiting),
+        **shapes.delivery(row, waiting, waits_for=behind),
         "request": shapes.request(row) if visitor.may("manage") else None,
         "tries": [shapes.attempt(one) for one in tries],
     }

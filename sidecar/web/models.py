@@ -135,11 +135,13 @@ class Delivery(BaseModel):
     log_id: int | None = Field(description="The row of Moodle's log")
     state: DeliveryState
     parked: str | None = Field(description="What it waits for beside its turn")
+    waits_for: int | None = Field(description="The delivery of the same order key that has to go first")
     attempts: int
     due_at: datetime | None
     last_status: int | None
     last_error: str | None
     event_at: datetime | None
+    expires_at: datetime | None = Field(description="When it is too old to be sent")
     created_at: datetime
     settled_at: datetime | None
     leased_by: str | None

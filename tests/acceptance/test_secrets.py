@@ -187,6 +187,8 @@ def uses(path: str, command: click.Command, scene: Scene) -> Iterator[list[str]]
     arguments = [one.human_readable_name for one in command.params if isinstance(one, click.Argument)]
     if arguments:
         words.append({"NAME": "wsse", "ID": "1", "[ID]": "1"}[arguments[0]])
+    if command.name == "bury":
+        words += ["--service", "wsse"]
     yield words
     if "--json" in options:
         yield [*words, "--json"]

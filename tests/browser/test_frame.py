@@ -35,8 +35,11 @@ def test_somebody_signs_in_turns_to_spanish_and_dark_and_signs_out(visit: Visit,
     assert visitor.complaints == []
 
 
-@pytest.mark.parametrize("role", ["view", "manage"])
-@pytest.mark.parametrize("tab", tabs(), ids=lambda tab: tab.path)
+@pytest.mark.parametrize(
+    ("tab", "role"),
+    [(tab, role) for tab in tabs() for role in ("view", "manage") if tab.role in ("view", role)],
+    ids=lambda one: getattr(one, "path", one),
+)
 def test_a_page_is_sound_in_both_languages(visit: Visit, tab: Tab, role: str) -> None:
     visitor = visit(role)
 

@@ -1,6 +1,7 @@
 """Pages take a share of the time while there is work, and all they want while there is none."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from sidecar.web.fault import Fault
