@@ -76,7 +76,7 @@ SAID = {
     "restart": "(the connection to )?{where} (broke: .*|closed the connection .* answer)",
     "proxy": r"the proxy {where} cannot be used: \[Errno 111\] Connection refused",
     "token": r"no token from 127\.0\.0\.1:\d+: answered 401 invalid_client",
-    "address": "(the WSDL cannot be used: )?the network rules refuse 127.0.0.1, which is loopback: add 127.0.0.1/32 .*",
+    "address": "(the WSDL cannot be used: )?the network rules refuse 127.0.0.1, which is loopback: add 127.*",
 }
 # What follows from each outcome: whether it is charged to the circuit, what becomes of the delivery, and
 # how the page says that.
