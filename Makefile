@@ -17,16 +17,22 @@ LOCK := uv pip compile --quiet --universal --python-version $(MINIMUM) --generat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format image lock schema messages clean servers
+.PHONY: help demo test bench bench-quick lint format image lock schema messages clean servers
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## Watch a small campus deliver its events; ARGS="--for 20" ends it after 20 seconds
 	@$(BIN)/mih demo $(ARGS)
 
 test: $(VENV)/.dev servers lint ## Bring the servers, check the code, run all tests; ARGS="tests/unit" for some
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+bench: $(VENV)/.dev servers ## Measure everything against its peers; ARGS="--only tail,dispatch --json FILE" for some of it
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: override ARGS += --quick
+bench-quick: bench ## The same in three minutes, roughly
 
 lint: $(VENV)/.dev ## Check style, types and the floors of the house
 	$(BIN)/ruff check .

@@ -1,0 +1,73 @@
+"""Everything measured in one run: `python -m benchmarks [--quick] [--only tail,dispatch] [--json FILE]`."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks import dispatch, machine, tail
+from benchmarks.bench import Bench, say
+from benchmarks.measure import Figure, Verdict
+from benchmarks.servers import on_disk
+from benchmarks.table import document, table
+
+Measure = Callable[[Bench], Iterator[Figure]]
+
+MEASURES: dict[str, Measure] = {
+    "tail": tail.measure,
+    "dispatch": dispatch.measure,
+}
+
+
+def main() -> int:
+    """Measure what is asked for, print one table, write JSON where asked; 1 if anything broke."""
+    wanted = _arguments()
+    on_disk()
+    began = time.monotonic()
+    found: list[Figure] = []
+    with Bench(quick=wanted.quick).closing() as bench:
+        for name in wanted.only:
+            found += _one(bench, name)
+    here, took = machine.look(), time.monotonic() - began
+    print(f"{table(found)}\n\n{here}\n{'Quick, so rough. ' if wanted.quick else ''}It took {took:.0f} s.")
+    if wanted.json:
+        told = document(found, here, quick=wanted.quick, seconds=round(took))
+        wanted.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return int(any(one.verdict is Verdict.FAILED for one in found))
+
+
+def _one(bench: Bench, name: str) -> list[Figure]:
+    """Measure one thing; if it breaks the others are measured all the same."""
+    began, found = time.monotonic(), list[Figure]()
+    say(f"{name} ...")
+    try:
+        for one in MEASURES[name](bench):
+            found.append(one)
+            say(table([one]).splitlines()[-1])
+    except Exception as error:  # noqa: BLE001 - whatever breaks in one figure
+        found.append(Figure(name, (), note=f"{type(error).__name__}: {error}".replace("\n", " ")[:300]))
+        say(f"  {found[-1].note}")
+    say(f"{name} took {time.monotonic() - began:.0f} s")
+    return found
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds: under 3 minutes")
+    parser.add_argument("--only", type=_names, default=list(MEASURES), help=f"some of {','.join(MEASURES)}")
+    parser.add_argument("--json", type=Path, help="write all figures and runs there")
+    return parser.parse_args()
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in MEASURES]:
+        there = ", ".join(MEASURES)
+        raise argparse.ArgumentTypeError(f"no such figure: {', '.join(unknown)}; there are {there}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())
