@@ -35,6 +35,10 @@ class TemplateError(HubError):
     """A template or condition cannot be compiled or rendered; the text says where in it."""
 
 
+class Misfit(HubError):
+    """What a caller wants sent cannot be written in its service's format; the text says why."""
+
+
 class DatabaseUnavailable(HubError):
     """A database refused, is read-only, lacks a grant or is `away`; the text says which and what to do."""
 

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from sidecar.settings.service import FormatName
 
-# Of what no caller but a rule can make, such as a CloudEvent, the payload itself is sent.
+# The other formats put something around JSON: see envelope.
 CONTENT_TYPES: Mapping[FormatName, str] = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
@@ -18,26 +18,27 @@ CONTENT_TYPES: Mapping[FormatName, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """The text that is sent, and what it says it is; both None where nothing is sent."""
+class Parcel:
+    """What is sent: the body, what it says it is, and the headers that its format brings along."""
 
-    text: str | None = None
+    body: str | None = None
     content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def body_of(payload: object, form: FormatName) -> Body:
+def parcel_of(payload: object, form: FormatName) -> Parcel:
     """Return a payload as a service of this format wants it; text is sent as it stands.
 
     Raises TypeError or ValueError for what JSON does not know.
     """
     if payload is None:
-        return Body()
+        return Parcel()
     if isinstance(payload, str):
-        return Body(payload, CONTENT_TYPES.get(form, CONTENT_TYPES["json"]))
+        return Parcel(payload, CONTENT_TYPES.get(form, CONTENT_TYPES["json"]))
     written = json.dumps(payload, ensure_ascii=False)
     if form == "form" and isinstance(payload, Mapping):
-        return Body(urlencode(list(form_fields(json.loads(written)))), CONTENT_TYPES["form"])
-    return Body(written, CONTENT_TYPES["json"])
+        return Parcel(urlencode(list(form_fields(json.loads(written)))), CONTENT_TYPES["form"])
+    return Parcel(written, CONTENT_TYPES["json"])
 
 
 def query_of(payload: Mapping[Any, Any], form: FormatName) -> str:

@@ -18,16 +18,19 @@ from typing import Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar.clock import Clock, SystemClock
-from sidecar.errors import NotFound
+from sidecar.errors import Misfit, NotFound
 from sidecar.gateway import gone, retry
 from sidecar.gateway.admission import Admission, Refusal
-from sidecar.gateway.body import body_of, query_of
+from sidecar.gateway.body import parcel_of, query_of
 from sidecar.gateway.cache import AnswerCache
+from sidecar.gateway.envelope import enclosed
 from sidecar.gateway.health import Sighting
 from sidecar.gateway.line import Line
+from sidecar.gateway.places import Places
 from sidecar.gateway.response import Response
 from sidecar.model import Attempt, Claimed, Delivery, Settlement, Step
 from sidecar.settings import Service, Settings
+from sidecar.settings.values import WITHOUT_BODY
 from sidecar.store import log, migrate
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame, explain
@@ -42,8 +45,9 @@ class Gateway:
     """The door to all services of a configuration, for scripts and for the HTTP API. Safe for threads.
 
     A call tries at once and then waits `retry` between tries, in the caller's thread. While the circuit is
-    open or the service is paused it answers at once, without touching the network. Each try waits for a
-    moment that the service's `rate_limit` gives, as long as its timeout at most. Every try is in `mih_log`.
+    open or the service is paused it answers at once, without touching the network. A call waits for one of
+    `places`, each try for a moment that the service's `rate_limit` gives: as long as its timeout at most.
+    Every try is in `mih_log`.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Gateway:
         clock: Clock | None = None,
         wait: Callable[[float], None] = time.sleep,
         chance: Random | None = None,
+        places: Places | None = None,
     ) -> None:
         self._settings, self._store = settings, store
         self._clock = clock or SystemClock()
@@ -64,6 +69,7 @@ class Gateway:
         self._chance = chance or Random()  # noqa: S311 - it spreads retries, it keeps no secret
         self._cache = AnswerCache(self._clock)
         self._admission = Admission(store, self._clock, wait)
+        self._places = places or Places()
         self._closed = False
         self._own_store: Database | None = None
 
@@ -98,20 +104,26 @@ class Gateway:
         """Call `endpoint` of `service` and return what came of it; only an unknown service raises (NotFound).
 
         `payload` is sent as JSON, to a service of format `form` as form fields, text as it stands; with GET
-        and HEAD it becomes the query. The same `idempotency_key` gives the same delivery id, by which the
-        receiver recognises a repetition.
+        and HEAD it becomes the query. To a service of format `cloudevents` it goes as the data of an event
+        whose type is the header `ce-type`, to one of format `xapi` it has to be a statement. The same
+        `idempotency_key` gives the same delivery id, by which the receiver recognises a repetition.
         """
         known = self._known(service)
-        delivery = self._delivery(
-            service, endpoint, payload, method=method.upper(), headers=headers or {}, key=idempotency_key
-        )
+        number = self._number(service, idempotency_key)
+        try:
+            delivery = self._delivery(
+                service, endpoint, payload, method=method.upper(), headers=headers or {}, number=number
+            )
+        except Misfit as misfit:
+            return Response.refused(str(misfit), number)
         unfit = _unfit(delivery, known)
         if unfit:
-            return Response.refused(unfit, delivery.delivery_id)
+            return Response.refused(unfit, number)
         cached = self._cache.find(known, delivery)
         if cached is not None:
             return cached
-        response = self._try(known, delivery)
+        with self._places.one(service, known) as found:
+            response = self._try(known, delivery) if found else _crowded(delivery)
         self._cache.keep(known, delivery, response)
         return response
 
@@ -140,6 +152,10 @@ class Gateway:
             raise NotFound(f'there is no service "{name}"; there are: {there}')
         return self._settings.services[name]
 
+    def _number(self, service: str, key: str | None) -> str:
+        site = self._settings.site
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{site}/{service}/{key}") if key else uuid.uuid4())
+
     def _delivery(
         self,
         service: str,
@@ -148,18 +164,20 @@ class Gateway:
         *,
         method: str,
         headers: Mapping[str, str],
-        key: str | None,
+        number: str,
     ) -> Delivery:
-        number = (
-            uuid.uuid5(uuid.NAMESPACE_OID, f"{self._settings.site}/{service}/{key}") if key else uuid.uuid4()
-        )
-        form = self._settings.services[service].format
+        """Return what a call sends. Raises Misfit; TypeError or ValueError for what JSON does not know."""
+        known = self._settings.services[service]
         if method in {"GET", "HEAD"} and isinstance(payload, Mapping) and payload:
-            endpoint += ("&" if "?" in endpoint else "?") + query_of(payload, form)
+            endpoint += ("&" if "?" in endpoint else "?") + query_of(payload, known.format)
             payload = None
-        body = body_of(payload, form)
+        asks = payload is None and method in WITHOUT_BODY
+        parcel = parcel_of(payload, known.format)
+        parcel = enclosed(
+            parcel, known, asks=asks, headers=headers, delivery_id=number, site=self._settings.site
+        )
         return Delivery(
-            delivery_id=str(number),
+            delivery_id=number,
             rule=None,
             rule_version=None,
             service=service,
@@ -167,10 +185,10 @@ class Gateway:
             log_id=None,
             method=method,
             endpoint=endpoint,
-            body=body.text,
-            content_type=body.content_type,
+            body=parcel.body,
+            content_type=parcel.content_type,
             created_at=self._clock.now(),
-            headers=dict(headers),
+            headers=parcel.headers,
         )
 
     def _try(self, service: Service, delivery: Delivery) -> Response:
@@ -248,6 +266,11 @@ def _unfit(delivery: Delivery, service: Service) -> str | None:
         most = service.max_payload
         return f"payload: {size:,} bytes are over the max_payload of {delivery.service}, {most:,}"
     return None
+
+
+def _crowded(delivery: Delivery) -> Response:
+    reason = f"as many calls of {delivery.service} as its max_concurrency allows are under way"
+    return Response.refused(reason, delivery.delivery_id, retry_after_s=1)
 
 
 def _tell(noted: Settlement, most_tries: int) -> None:

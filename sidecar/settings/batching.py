@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from sidecar.settings.section import Section
-from sidecar.settings.values import Wait
+from sidecar.settings.values import WITHOUT_BODY, Wait
 
 
 class BatchSettings(Section):
@@ -31,7 +31,7 @@ _ONE_BY_ONE = {
     "soap": "an operation takes one delivery",
 }
 _NO_ARRAY = ("form", "xml", "text")
-_WITHOUT_BODY = ("GET", "HEAD", "DELETE")
+
 _JSON = re.compile(r"[/+]json\s*(;|$)", re.IGNORECASE)
 
 
@@ -45,7 +45,7 @@ def batch_problems(rule: Mapping[str, Any], service: Mapping[str, Any]) -> Itera
         yield f"a batch is a JSON array: format has to be json, cloudevents or xapi, it is {written}"
     if written == "cloudevents" and service.get("cloudevents") == "binary":
         yield "only structured CloudEvents can share a request: write cloudevents: structured for the service"
-    if rule.get("method") in _WITHOUT_BODY:
+    if rule.get("method") in WITHOUT_BODY:
         yield f"{rule['method']} has no body to put a batch in: use POST, PUT or PATCH"
     headers = rule.get("headers")
     named = headers.items() if isinstance(headers, dict) else ()

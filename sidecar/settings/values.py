@@ -37,6 +37,8 @@ FRAMING_HEADERS: frozenset[str] = frozenset(
         "upgrade",
     }
 )
+# Methods of requests that carry no body unless somebody says which.
+WITHOUT_BODY: frozenset[str] = frozenset({"GET", "HEAD", "DELETE"})
 # RFC 3986, as far as a pattern can say: its characters, percent signs only where they encode.
 URI_PATTERN = r"^([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*$"
 SITE_URL_PATTERN = r"^$|^https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*$"

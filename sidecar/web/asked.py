@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sidecar.errors import Misfit
 from sidecar.model import Delivery
 from sidecar.settings import Service
 from sidecar.settings.rule import Method
@@ -54,11 +55,16 @@ class Call(BaseModel):
         description="Appended to base_url; the routing key (RabbitMQ), the operation (SOAP)",
     )
     payload: Any = Field(
-        default=None, description="Sent as JSON, text as it stands; with GET and HEAD it becomes the query"
+        default=None,
+        description="Sent as JSON or as the service's format wants it, text as it stands; with GET and HEAD"
+        " it becomes the query",
     )
     method: Method = "POST"
     headers: Annotated[Mapping[str, HeaderValue], HeaderNames] = Field(
-        default={}, max_length=50, description="Of this request; kept with a queued delivery, so no secrets"
+        default={},
+        max_length=50,
+        description="Of this request; kept with a queued delivery, so no secrets."
+        " To a service of format cloudevents ce-type and the like are the event's attributes",
     )
     mode: Literal["sync", "async"] = Field(
         default="sync", description="sync: wait for the answer; async: queue it, it is sent for certain"
@@ -95,6 +101,8 @@ def understood(desk: Desk, name: str, call: Call, key: str | None) -> Asked:
         delivery = desk.door.plan(
             name, call.endpoint, call.payload, method=call.method, headers=call.headers, key=sent_as
         )
+    except Misfit as misfit:
+        raise _bad(f"{misfit}.") from None
     except (ValueError, RecursionError):
         raise _bad(
             "payload: this cannot be written as JSON (NaN, half a surrogate pair, or too deep)."

@@ -17,7 +17,7 @@ from sidecar.web.ask import ServiceName
 from sidecar.web.asked import Asked, Call, CallKey, the_key, understood
 from sidecar.web.desk import Desk, Stopping, desk_of
 from sidecar.web.fault import Refusal, refusals
-from sidecar.web.once import busy, earlier, one_at_a_time, require_same, room_for
+from sidecar.web.once import busy, earlier, one_at_a_time, require_same
 
 router = APIRouter(tags=["Calls"])
 
@@ -82,7 +82,7 @@ class Queued(BaseModel):
         **refusals(403, 404, 409, 413, 415, 422),
         503: {
             "model": Called | Refusal,
-            "description": "Not sent: circuit open, paused, rate limit, no room, or no database",
+            "description": "Not sent: circuit open, paused, rate limit, too many at a time, or no database",
         },
     },
     response_model=None,
@@ -130,7 +130,7 @@ def _queue(desk: Desk, asked: Asked) -> Response:
 
 def _send(desk: Desk, asked: Asked) -> Response:
     made = asked.delivery
-    with one_at_a_time(made), room_for(made.service, asked.service):
+    with one_at_a_time(made):
         done = earlier(desk, made) if asked.repeatable else None
         if done is not None:
             return _json(200, Called.before(done))

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from sidecar.bridge.match import RuleBook
 from sidecar.bridge.replay import Again
 from sidecar.clock import Clock
+from sidecar.gateway.places import Places
 from sidecar.hub import Hub
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.seen import Lookout
@@ -22,6 +23,8 @@ from sidecar.web.door import Door
 
 # Direct calls wait for services; none of the threads that answer everything else may wait with them.
 _MOST_CALLS = 128
+# Of one service that sets no max_concurrency: one slow service must not take all of them.
+_OF_ONE_SERVICE = 16
 
 Pulse = Callable[[], str | None]
 
@@ -37,6 +40,7 @@ class Desk:
         self._hub = hub
         self.pulse = pulse
         self.calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="call")
+        self._places = Places(otherwise=_OF_ONE_SERVICE, patient=False)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.lookout = Lookout(hub.log, hub.clock)
@@ -130,7 +134,9 @@ class Desk:
 
     def _open_door(self) -> Door:
         self._made_for = self._hub.settings
-        return Door(self._made_for, self._hub.store, clock=self._hub.clock, wait=self._wait)
+        return Door(
+            self._made_for, self._hub.store, clock=self._hub.clock, wait=self._wait, places=self._places
+        )
 
     def _wait(self, seconds: float) -> None:
         if self._stopping.wait(seconds):

@@ -19,5 +19,9 @@ class Door(Gateway):
         headers: Mapping[str, str],
         key: str,
     ) -> Delivery:
-        """Return the delivery that `request` makes of the same arguments and this idempotency key."""
-        return self._delivery(service, endpoint, payload, method=method, headers=headers, key=key)
+        """Return the delivery that `request` makes of the same arguments and this idempotency key.
+
+        Raises Misfit for what the service's format cannot say.
+        """
+        number = self._number(service, key)
+        return self._delivery(service, endpoint, payload, method=method, headers=headers, number=number)

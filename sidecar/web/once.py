@@ -1,7 +1,6 @@
 """One key, one delivery: what was sent or is being sent with a key is not sent again beside it."""
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,13 +9,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from sidecar.model import Delivery, DeliveryState, Outcome
-from sidecar.settings import Service
 from sidecar.store import deliveries, log
 from sidecar.web.desk import Desk
 from sidecar.web.fault import Fault
 
 _REMEMBERED = timedelta(hours=24)
-_CALLS_AT_ONCE = 16
 
 
 def earlier(desk: Desk, made: Delivery) -> Row[Any] | None:
@@ -51,7 +48,6 @@ def require_same(before: Row[Any], made: Delivery, *, body: bool) -> None:
 
 _lock = threading.Lock()
 _keys: set[str] = set()
-_under_way: Counter[str] = Counter()
 
 
 @contextmanager
@@ -66,20 +62,6 @@ def one_at_a_time(made: Delivery) -> Iterator[None]:
     finally:
         with _lock:
             _keys.discard(made.delivery_id)
-
-
-@contextmanager
-def room_for(name: str, service: Service) -> Iterator[None]:
-    """Keep one slow service from taking all threads."""
-    with _lock:
-        if _under_way[name] >= (service.max_concurrency or _CALLS_AT_ONCE):
-            raise busy(f"As many calls of {name} as may be are under way.", 1)
-        _under_way[name] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _under_way[name] -= 1
 
 
 def _conflict(message: str) -> Fault:

@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.clock import FakeClock
 from sidecar.gateway.gateway import Gateway
+from sidecar.gateway.response import Response
 from sidecar.model import Circuit, CircuitState
 from sidecar.store import circuits, log, rates, services
 from sidecar.store.engine import Database
@@ -268,3 +269,24 @@ def test_many_threads_wait_for_one_moment_each(
 
     assert answers == [True] * 40
     assert len(receiver.to("/x")) == 40
+
+
+@ON_SQLITE
+def test_no_more_calls_are_under_way_than_max_concurrency_allows(
+    make_gateway: MakeGateway, receiver: Receiver
+) -> None:
+    receiver.on("/x", hang())
+    gateway = make_gateway(max_concurrency=2, timeout=20)
+    answers: list[Response] = []
+    callers = [Thread(target=lambda: answers.append(gateway.request("crm", "/x", {}))) for _ in range(5)]
+
+    for caller in callers:
+        caller.start()
+    receiver.wait_for(2, "/x")
+    under_way = len(receiver.to("/x"))
+    receiver.released.set()
+    for caller in callers:
+        caller.join()
+
+    assert under_way == 2
+    assert [one.ok for one in answers] == [True] * 5

@@ -158,7 +158,9 @@ def test_a_slow_service_takes_neither_more_calls_than_it_may_nor_those_of_others
         listed = site.view.get("/api/v1/services")
         receiver.released.set()
 
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "busy")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json()["error"] == "as many calls of crm as its max_concurrency allows are under way"
+    assert receiver.to("/quick") == []
     assert listed.status_code == 200
     assert [one.result().json()["ok"] for one in slow] == [True, True]
 
@@ -219,6 +221,33 @@ def test_a_body_that_is_no_honest_json_is_refused(site: Site, receiver: Receiver
     told = site.call.post(PATH, content=body, headers={"Content-Type": "application/json"})
 
     assert (told.status_code, told.json()["error"]["code"]) == (422, "bad_input")
+    assert receiver.to() == []
+
+
+@ON_SQLITE
+def test_a_queued_cloudevent_is_the_same_event_when_its_key_comes_again(make_site: MakeSite) -> None:
+    site = make_site(crm={"format": "cloudevents"})
+    call = {"payload": {"n": 1}, "headers": {"ce-type": "t"}, "mode": "async", "idempotency_key": "order-1"}
+
+    first, second = (site.call.post(PATH, json=call) for _ in range(2))
+
+    assert (second.status_code, second.json()["repeated"]) == (202, True)
+    queued = site.manage.get(first.headers["Location"]).json()["request"]
+    event = json.loads(queued["payload"])
+    assert (event["id"], event["type"], event["data"]) == (first.json()["delivery_id"], "t", {"n": 1})
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_what_is_no_statement_is_told_and_sends_nothing(
+    make_site: MakeSite, receiver: Receiver, mode: str
+) -> None:
+    site = make_site(crm={"format": "xapi"}, rules=[])
+
+    told = site.call.post(PATH, json={"payload": {"actor": {}, "verb": {}}, "mode": mode})
+
+    assert told.status_code == 422
+    assert told.json()["error"]["message"] == "payload: an xAPI statement needs object, each an object."
     assert receiver.to() == []
 
 

@@ -1,31 +1,17 @@
 """A rendered payload leaves here as its format sends it: form fields, a CloudEvent, an xAPI statement."""
 
 import json
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from sidecar.bridge.render.budget import PayloadTooLarge
 from sidecar.bridge.render.filters import isodate
-from sidecar.bridge.render.jsonsafe import json_value, mend
-from sidecar.errors import TemplateError
-from sidecar.gateway.body import form_fields
-
-XAPI_VERSION = "1.0.3"
-_STATEMENT_PARTS = ("actor", "verb", "object")
-# What a header can hold as it is; the CloudEvents HTTP binding has blank, quote and percent sign encoded.
-_HEADER_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """What is sent: the body, its content type, and the headers that its format brings along."""
-
-    body: str | None
-    content_type: str | None
-    headers: Mapping[str, str] = field(default_factory=dict)
+from sidecar.bridge.render.jsonsafe import mend
+from sidecar.errors import Misfit, TemplateError
+from sidecar.gateway import envelope
+from sidecar.gateway.body import Parcel, form_fields
 
 
 def form(body: str, max_size: int) -> str:
@@ -47,15 +33,13 @@ def form(body: str, max_size: int) -> str:
 
 def structured(body: str, scope: Mapping[str, Any], source: str) -> Parcel:
     """Return a CloudEvent 1.0 in structured mode: everything is in the body, the payload is its `data`."""
-    head = json_value({**attributes(scope, source), "datacontenttype": "application/json"})
-    return Parcel(mend(f'{head[:-1]},"data":{body}}}'), "application/cloudevents+json")
+    made = envelope.structured(body, attributes(scope, source))
+    return replace(made, body=mend(made.body or ""))
 
 
 def binary(body: str | None, scope: Mapping[str, Any], source: str) -> Parcel:
     """Return a CloudEvent 1.0 in binary mode: the body is the payload, the rest is in `ce-` headers."""
-    found = attributes(scope, source)
-    headers = {f"ce-{name}": quote(mend(value), safe=_HEADER_SAFE) for name, value in found.items()}
-    return Parcel(body, None if body is None else "application/json", headers)
+    return envelope.binary(body, attributes(scope, source))
 
 
 def attributes(scope: Mapping[str, Any], source: str) -> dict[str, str]:
@@ -71,7 +55,7 @@ def attributes(scope: Mapping[str, Any], source: str) -> dict[str, str]:
         "time": _time(scope["timecreated"]),
         "subject": _subject(scope),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: mend(value) for name, value in found.items() if value}
 
 
 def _type(eventname: str) -> str:
@@ -93,22 +77,9 @@ def _subject(scope: Mapping[str, Any]) -> str | None:
 
 
 def statement(body: str, scope: Mapping[str, Any]) -> Parcel:
-    """Return an xAPI statement; without an id of its own it gets the delivery's, so no LRS keeps it twice."""
-    value = json.loads(body)
-    if not isinstance(value, dict):
-        raise TemplateError("payload: an xAPI statement is an object with actor, verb and object")
-    missing = [part for part in _STATEMENT_PARTS if not isinstance(value.get(part), dict)]
-    if missing:
-        raise TemplateError(f"payload: an xAPI statement needs {' and '.join(missing)}, each an object")
-    if "id" not in value:
-        body = json_value({"id": scope["delivery"]["id"], **value})
-    elif not _is_uuid(value["id"]):
-        raise TemplateError("payload: the id of an xAPI statement is a UUID: leave it away to have one made")
-    return Parcel(mend(body), "application/json", {"X-Experience-API-Version": XAPI_VERSION})
-
-
-def _is_uuid(value: object) -> bool:
+    """Return an xAPI statement, which gets the delivery's id if it has none. Raises TemplateError."""
     try:
-        return isinstance(value, str) and str(uuid.UUID(value)) == value.lower()
-    except ValueError:
-        return False
+        made = envelope.statement(body, scope["delivery"]["id"])
+    except Misfit as error:
+        raise TemplateError(str(error)) from error
+    return replace(made, body=mend(made.body or ""))

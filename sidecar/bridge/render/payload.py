@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.bridge.render.envelope import Parcel, binary, form, statement, structured
+from sidecar.bridge.render.envelope import binary, form, statement, structured
 from sidecar.bridge.render.formats import FORM, JSON, TEXT, XML
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.soundness import JSON_PROOF, XML_PROOF, Proof
 from sidecar.bridge.render.template import Compiler
-from sidecar.gateway.body import CONTENT_TYPES
+from sidecar.gateway.body import CONTENT_TYPES, Parcel
 from sidecar.model import EVENT_COLUMNS
 from sidecar.settings.rule import Rule
 from sidecar.settings.service import FormatName
+from sidecar.settings.values import WITHOUT_BODY
 
 # The payload of a rule that names none. Receivers rely on it: names may be added, never changed.
 WHOLE_EVENT: Mapping[str, str] = {
@@ -21,7 +22,6 @@ WHOLE_EVENT: Mapping[str, str] = {
     "rule": "{{ rule }}",
     **{name: f"{{{{ {name} }}}}" for name in EVENT_COLUMNS},
 }
-_WITHOUT_BODY = frozenset(("GET", "DELETE", "HEAD"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def compile_payload(rule: Rule, encoding: Encoding, compiler: Compiler) -> Paylo
     if problem:
         compiler.problems.append(f"payload: {problem}")
         return Payload(encoding)
-    if rule.payload is None and rule.method in _WITHOUT_BODY:
+    if rule.payload is None and rule.method in WITHOUT_BODY:
         return Payload(encoding)
     if not isinstance(rule.payload, str):
         tree = compiler.tree("payload", WHOLE_EVENT if rule.payload is None else rule.payload)
@@ -87,7 +87,7 @@ def _of_text(text: str, encoding: Encoding, compiler: Compiler) -> Payload:
 
 def _misfit(rule: Rule, encoding: Encoding) -> str | None:
     """Return why this payload cannot be written in this format."""
-    bare = rule.payload is None and rule.method in _WITHOUT_BODY
+    bare = rule.payload is None and rule.method in WITHOUT_BODY
     wants: Mapping[str, Callable[[], str | None]] = {
         "xml": lambda: None if bare or isinstance(rule.payload, str) else _TEXT_ONLY.format("xml"),
         "text": lambda: None if bare or isinstance(rule.payload, str) else _TEXT_ONLY.format("text"),
