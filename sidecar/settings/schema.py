@@ -99,7 +99,7 @@ class DispatchSettings(Section):
         description="Seconds after which a dead process's deliveries are taken over",
     )
     poll: Seconds = Field(
-        default=2, le=3600, description="Seconds between looks for deliveries that other processes queued"
+        default=1, le=3600, description="Seconds between looks for deliveries that other processes queued"
     )
     shutdown_grace: Seconds = Field(
         default=10, description="Seconds that a stopping process waits for what is in flight"
