@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import dispatch, machine, tail
+from benchmarks import dispatch, inflight, latency, machine, peers_sending, tail
 from benchmarks.bench import Bench, say
 from benchmarks.measure import Figure, Verdict
 from benchmarks.servers import on_disk
@@ -18,6 +18,9 @@ Measure = Callable[[Bench], Iterator[Figure]]
 MEASURES: dict[str, Measure] = {
     "tail": tail.measure,
     "dispatch": dispatch.measure,
+    "peers": peers_sending.measure,
+    "inflight": inflight.measure,
+    "latency": latency.measure,
 }
 
 

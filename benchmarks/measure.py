@@ -23,7 +23,7 @@ class Target:
     least: bool = True
 
     def __str__(self) -> str:
-        return f"{'>=' if self.least else '<='} {figure(self.value)}"
+        return f"{'>=' if self.least else '<='} {self.value:g}"
 
     def holds(self, found: float) -> bool:
         """Whether a figure is as it has to be."""

@@ -57,7 +57,7 @@ def running(path: Path, *options: str, processes: int = 1) -> Iterator[list[Side
     made = [Sidecar(path) for _ in range(processes)]
     try:
         for one in made:
-            one.start("--log-level", "warning", *options)
+            one.start(*options)
         yield made
         for one in made:
             if one.terminate():
