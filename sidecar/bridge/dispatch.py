@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import chain
 from math import inf
@@ -25,11 +26,13 @@ from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
 from sidecar.store import circuits, order, queue, services
 from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
+from sidecar.store.settle import settle
 
 _log = logging.getLogger("mih.dispatch")
 
 _MOST_AT_ONCE = 500
-_LINGER_S = 0.01
+_LINGER_S, _LONGEST_LINGER_S = 0.01, 0.08
+_FEW, _MANY = 10, 20  # settlements in a batch
 _HEALTH_KNOWN_S = 0.25
 
 
@@ -64,6 +67,7 @@ class Dispatcher:
         self._circuits: dict[str, Circuit] = {}
         self._paused: frozenset[str] = frozenset()
         self._health_until = 0.0
+        self._linger_s = _LINGER_S
         self._renew_at = 0.0
         pace = Pace(store, clock)
         self._claimer = Claimer(store, pace, clock, replica=replica, lease_s=settings.lease)
@@ -153,16 +157,23 @@ class Dispatcher:
         return min(max((self._next_due - now).total_seconds(), 0), self._settings.poll)
 
     def _gather(self, wait_s: float) -> list[Sent]:
-        """Wait for something to happen, then a moment more, so that settlements come in batches."""
-        batch: list[Sent] = []
-        wait_until = self._clock.monotonic() + wait_s
-        while len(batch) < _MOST_AT_ONCE:
-            try:
-                sent = self._sent.get(timeout=max(wait_until - self._clock.monotonic(), 0))
-            except Empty:
-                break
-            wait_until = min(wait_until, self._clock.monotonic() + _LINGER_S)
-            batch += sent
+        """Wait for something to happen, then a moment more, so that settlements come in batches.
+
+        The more comes in the longer that moment: each batch has its cost, however large it is.
+        """
+        try:
+            batch = list(self._sent.get(timeout=wait_s))
+        except Empty:
+            return []
+        if batch:
+            self._stopping.wait(self._linger_s)
+        with suppress(Empty):
+            while len(batch) < _MOST_AT_ONCE:
+                batch += self._sent.get_nowait()
+        longer = len(batch) >= _MANY and self._linger_s < _LONGEST_LINGER_S
+        self._linger_s = self._linger_s * 2 if longer else self._linger_s
+        if len(batch) < _FEW:
+            self._linger_s = _LINGER_S
         return batch
 
     def _settle(self) -> None:
@@ -191,7 +202,7 @@ class Dispatcher:
             now = self._clock.now()
             seen = health.record(conn, sightings(batch, now=now), self._circuits, now=now)
             settlements = [judge(sent, self._retry(sent), now=now, chance=self._chance) for sent in batch]
-            valid = queue.settle(conn, settlements, replica=self._replica, now=now)
+            valid = settle(conn, settlements, replica=self._replica, now=now)
             gone = pause_gone(conn, batch, now=now)
         self._paused |= gone
         tell_paused(gone)

@@ -13,8 +13,9 @@ from sidecar.clock import Clock
 from sidecar.model import Attempt, Claimed, Delivery
 from sidecar.settings import BatchSettings, Service
 
-_READ_AHEAD_S = 0.1
-_MOST_AHEAD = 500
+_READ_AHEAD_S = 0.25  # a round of claiming and settling takes up to half of that
+_MOST_AHEAD = 1_000
+_COUNTED_S = 0.1
 # A sleep is cut into pieces, so that it also ends by a clock that is turned by hand.
 _PIECE_S = 0.05
 
@@ -165,7 +166,7 @@ class Lane:
         self._requests -= 1
         self._finished += 1
         passed = self.clock.monotonic() - self._counted_at
-        if passed >= _READ_AHEAD_S:
+        if passed >= _COUNTED_S:
             self._rate = self._finished / passed
             self._finished, self._counted_at = 0, self.clock.monotonic()
 

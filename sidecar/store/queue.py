@@ -1,23 +1,20 @@
 """Deliveries on their way: `mih_queue`, from being queued to being settled."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, literal, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Row, func, literal, select, union_all, update
 
 from sidecar.model import (
     Claimed,
     DeadLetter,
     Delivery,
     DeliveryState,
-    Settlement,
-    Step,
 )
-from sidecar.store import dlq, log, order
+from sidecar.store import dlq, order
 from sidecar.store.dialect import insert_new
 from sidecar.store.tables import queue
 
@@ -27,6 +24,26 @@ LIVE, SLOW = 0, 1  # lanes: what is replayed from Moodle's log lets what is new 
 LANES = (LIVE, SLOW)
 _MORE = (200,) * 50  # rows, asked for again and again where so many had to be held
 _MOST_NUMBERS = 5_000  # in one IN; SQLite's limit is 32,766, PostgreSQL's protocol ends at 65,535
+# What a sender needs of a row: the others cost as much to read, and are of no use to it.
+_TO_SEND = [
+    queue.c.id,
+    queue.c.attempts,
+    queue.c.delivery_id,
+    queue.c.rule,
+    queue.c.rule_version,
+    queue.c.service,
+    queue.c.event,
+    queue.c.log_id,
+    queue.c.method,
+    queue.c.endpoint,
+    queue.c.headers,
+    queue.c.payload,
+    queue.c.content_type,
+    queue.c.created_at,
+    queue.c.event_at,
+    queue.c.order_key,
+    queue.c.expires_at,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +130,7 @@ def claim(
     rows: list[Row[Any]] = []
     for lane in LANES:
         query = (
-            select(queue)
+            select(*_TO_SEND)
             .with_hint(queue, "FORCE INDEX (mih_queue_due)", "mysql")
             .where(_pending(service), queue.c.lane == lane, due.within(now), unexpired(now))
             .order_by(queue.c.due_at, queue.c.id)
@@ -162,43 +179,14 @@ def _pieces(claimed: Iterable[Claimed]) -> Iterator[Sequence[Claimed]]:
     return (wanted[start : start + _MOST_NUMBERS] for start in range(0, len(wanted), _MOST_NUMBERS))
 
 
-def settle(
-    conn: Connection, settlements: Sequence[Settlement], *, replica: str, now: datetime
-) -> list[Settlement]:
-    """Write what happened to claimed deliveries: log, queue and dead letters together.
-
-    Every attempt is logged. A delivery whose lease was lost meanwhile is otherwise left alone: whoever
-    holds it now settles it. But what was delivered and is back in the line, in nobody's hands, is not
-    sent again. Returns those settlements that were in force.
-    """
-    log.record(conn, [item for item in settlements if item.attempt], replica=replica)
-    rows = _locked(conn, [item.claimed for item in settlements])
-    valid = [item for item in settlements if _in_force(item, rows.get(item.claimed.number))]
-    by_step: dict[Step, list[Settlement]] = defaultdict(list)
-    for item in valid:
-        by_step[item.decision.step].append(item)
-    _settle_done(conn, by_step[Step.DONE], now)
-    _settle_later(conn, by_step[Step.RETRY], spent=1)
-    _settle_later(conn, by_step[Step.PARK], spent=0)
-    _settle_dead(conn, by_step[Step.BURY], now)
-    return valid
-
-
-def _in_force(item: Settlement, row: Row[Any] | None) -> bool:
-    if row is None:
-        return False
-    waits = row.state == DeliveryState.PENDING and item.decision.step is Step.DONE
-    return waits or (row.leased_by == item.claimed.token and row.state == DeliveryState.SENDING)
-
-
 def _still_held(conn: Connection, claimed: Iterable[Claimed]) -> set[tuple[int, str]]:
     """Lock the rows of `claimed` and return those whose lease nobody else has taken."""
     wanted = list(claimed)
-    rows = _locked(conn, wanted)
+    rows = locked(conn, wanted)
     return {(item.number, item.token) for item in wanted} & {(n, row.leased_by) for n, row in rows.items()}
 
 
-def _locked(conn: Connection, claimed: Iterable[Claimed]) -> dict[int, Row[Any]]:
+def locked(conn: Connection, claimed: Iterable[Claimed]) -> dict[int, Row[Any]]:
     """Lock the rows of `claimed`, lowest first.
 
     Looked up by the primary key alone: another index would wait for rows that other replicas hold.
@@ -207,83 +195,6 @@ def _locked(conn: Connection, claimed: Iterable[Claimed]) -> dict[int, Row[Any]]
     query = select(queue.c.id, queue.c.state, queue.c.leased_by).where(queue.c.id.in_(numbers))
     rows = conn.execute(query.order_by(queue.c.id).with_for_update())
     return {row.id: row for row in rows}
-
-
-def _settle_done(conn: Connection, items: Sequence[Settlement], now: datetime) -> None:
-    by_status: dict[int | None, list[int]] = defaultdict(list)
-    for item in items:
-        by_status[item.attempt.status if item.attempt else None].append(item.claimed.number)
-    for status, numbers in by_status.items():
-        conn.execute(
-            update(queue)
-            .where(queue.c.id.in_(numbers))
-            .values(
-                state=DeliveryState.DELIVERED,
-                attempts=queue.c.attempts + 1,
-                last_status=status,
-                last_error=None,
-                settled_at=now,
-                leased_by=None,
-                leased_until=None,
-                expires_at=None,
-            )
-        )
-
-
-def _settle_later(conn: Connection, items: Sequence[Settlement], *, spent: int) -> None:
-    if not items:
-        return
-    statement = (
-        update(queue)
-        .where(queue.c.id == bindparam("number"))
-        .values(
-            state=DeliveryState.PENDING,
-            attempts=queue.c.attempts + spent,
-            due_at=func.coalesce(bindparam("at", type_=queue.c.due_at.type), queue.c.due_at),
-            last_status=func.coalesce(
-                bindparam("status", type_=queue.c.last_status.type), queue.c.last_status
-            ),
-            last_error=func.coalesce(bindparam("error", type_=queue.c.last_error.type), queue.c.last_error),
-            leased_by=None,
-            leased_until=None,
-        )
-    )
-    conn.execute(
-        statement,
-        [{"number": item.claimed.number, "at": item.decision.at, **_outcome(item)} for item in items],
-    )
-
-
-def _settle_dead(conn: Connection, items: Sequence[Settlement], now: datetime) -> None:
-    if not items:
-        return
-    statement = (
-        update(queue)
-        .where(queue.c.id == bindparam("number"))
-        .values(
-            state=DeliveryState.DEAD,
-            attempts=queue.c.attempts + bindparam("spent", type_=queue.c.attempts.type),
-            last_status=bindparam("status"),
-            last_error=bindparam("error"),
-            settled_at=now,
-            leased_by=None,
-            leased_until=None,
-            expires_at=None,
-        )
-    )
-    buried = [
-        {"number": item.claimed.number, "spent": 1 if item.attempt else 0, **_outcome(item)} for item in items
-    ]
-    conn.execute(statement, buried)
-    dlq.bury(conn, [dlq.letter_of(item) for item in items], now=now)
-
-
-def _outcome(item: Settlement) -> dict[str, Any]:
-    attempt = item.attempt
-    return {
-        "status": attempt.status if attempt else None,
-        "error": attempt.error[:_ERROR_LENGTH] if attempt and attempt.error else None,
-    }
 
 
 def rescue(conn: Connection, *, now: datetime, lease_s: float, limit: int = 1000) -> int:

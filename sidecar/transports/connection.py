@@ -7,7 +7,7 @@ sends one byte a second is never given up. A sender thread needs one connection 
 import logging
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
@@ -20,6 +20,8 @@ import httpx
 
 from sidecar.clock import Clock
 from sidecar.settings import NetworkRules, Service, TlsSettings
+from sidecar.transports.http1 import Http1
+from sidecar.transports.http2 import Http2
 from sidecar.transports.network import FILE_RULES, checked_addresses, permitted
 from sidecar.transports.proxy import Proxy, proxy_of
 
@@ -93,7 +95,8 @@ class OneConnection(httpx.BaseTransport):
     def __init__(self, deadline: Deadline, way: Way = _STRAIGHT) -> None:
         self._deadline = deadline
         self._way = way
-        self._connection: httpcore.HTTPConnection | None = None
+        self._connection: Http1 | Http2 | None = None
+        self._origin: tuple[str, str, int | None] | None = None
         self._was_reused = False
 
     @property
@@ -108,60 +111,32 @@ class OneConnection(httpx.BaseTransport):
         if proxy and url.scheme == "http":
             target = b"http://" + url.netloc + target
             headers = [*headers, *proxy.headers]
-        where = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target)
-        connection = self._to(where.origin)
-        assert isinstance(request.stream, httpx.SyncByteStream)
-        answer = connection.handle_request(
-            httpcore.Request(request.method, where, headers=headers, content=request.stream)
-        )
-        assert isinstance(answer.stream, Iterable)
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, self))
+        return self._to(url).ask(request, target, headers)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def close_if_out_of_step(self) -> None:
-        """Give up a connection that holds more than the answer: it would be taken for the next one's.
-
-        httpcore keeps such bytes; those that have not been read yet make its connection expire.
-        """
-        state = getattr(getattr(self._connection, "_connection", None), "_h11_state", None)
-        if state is not None and state.trailing_data[0]:
-            self.close()
-
-    def _to(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
+    def _to(self, url: httpx.URL) -> "Http1 | Http2":
+        origin = (url.scheme, url.host, url.port)
         connection = self._connection
-        self._was_reused = (
-            connection is not None
-            and connection.can_handle_request(origin)
-            and connection.is_available()
-            and not connection.has_expired()
-        )
+        self._was_reused = connection is not None and origin == self._origin and connection.usable
         if connection is None or not self._was_reused:
             self.close()
-            secure = origin.scheme == b"https"
-            connection = self._connection = httpcore.HTTPConnection(
-                origin,
-                ssl_context=tls_context(trust_of(self._way)) if secure else None,
-                http2=self._way.http2 and secure,
-                network_backend=Network(self._deadline, self._way, tunnel=secure),
-            )
+            self._origin = origin
+            connection = self._connection = self._open(url)
         return connection
 
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response, owner: OneConnection) -> None:
-        self._answer = answer
-        self._owner = owner
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
-        self._owner.close_if_out_of_step()
+    def _open(self, url: httpx.URL) -> "Http1 | Http2":
+        """Connect. With HTTP/2 the connection is made by the first request."""
+        secure = url.scheme == "https"
+        tls = tls_context(trust_of(self._way)) if secure else None
+        network = Network(self._deadline, self._way, tunnel=secure)
+        if tls and self._way.http2:
+            return Http2(url, tls, network)
+        stream = network.connect_tcp(url.host, url.port or (443 if secure else 80))
+        return Http1(stream.start_tls(tls, server_hostname=url.host) if tls else stream)
 
 
 class Network(httpcore.NetworkBackend):

@@ -21,6 +21,7 @@ from sidecar.settings import Service
 from sidecar.store import circuits, cursors, dlq, queue, replicas, services
 from sidecar.store.engine import Database
 from sidecar.store.replicas import Replica
+from sidecar.store.settle import settle
 
 SERVICES = {
     "crm": Service(base_url="https://crm.example.org/api"),
@@ -130,7 +131,7 @@ class Seeds:
             mine = [item for item in claimed if item.delivery.delivery_id == made.delivery_id]
             queue.release(conn, [item for item in claimed if item not in mine])
             done = [Settlement(mine[0], attempt, decision)]
-            queue.settle(conn, done, replica="us", now=now)
+            settle(conn, done, replica="us", now=now)
         return made
 
     def _delivery(self, log_id: int, **changes: Any) -> Delivery:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, select
 from sidecar.model import Attempt, Claimed, Decision, Settlement
 from sidecar.store import queue
 from sidecar.store.engine import Database
+from sidecar.store.settle import settle as write
 from sidecar.store.tables import queue as queue_table
 from tests.deliveries import NOW, delivery
 
@@ -35,7 +36,7 @@ def settle(
     """Settle all of them alike."""
     with store.write() as conn:
         batch = [Settlement(item, attempt, decision) for item in claimed]
-        return queue.settle(conn, batch, replica="replica-1", now=NOW)
+        return write(conn, batch, replica="replica-1", now=NOW)
 
 
 def rows(store: Database) -> list[Row[Any]]:

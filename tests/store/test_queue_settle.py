@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sidecar.model import DeadReason, Decision, Outcome, Settlement, Step
 from sidecar.store import dlq, log, migrate, queue
 from sidecar.store.engine import Database as Store
+from sidecar.store.settle import settle as write
 from sidecar.store.tables import log as log_table
 from tests.databases import Database
 from tests.deliveries import NOW, attempt, delivery
@@ -146,7 +147,7 @@ def test_mixed_batch_is_written_in_one_go(store: Store) -> None:
     ]
 
     with store.write() as conn:
-        queue.settle(conn, batch, replica="replica-1", now=NOW)
+        write(conn, batch, replica="replica-1", now=NOW)
 
     assert [(row.state, row.attempts) for row in rows(store)] == [
         ("delivered", 1),
@@ -238,7 +239,7 @@ def test_nothing_is_written_when_the_transaction_fails(store: Store) -> None:
 
     def fail() -> None:
         with store.write() as conn:
-            queue.settle(conn, [Settlement(claimed[0], OK, DONE)], replica="replica-1", now=NOW)
+            write(conn, [Settlement(claimed[0], OK, DONE)], replica="replica-1", now=NOW)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
