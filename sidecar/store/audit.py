@@ -1,11 +1,11 @@
 """Who changed what, when and by which door: `mih_audit`, written in the transaction of the change itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from sidecar.store.tables import audit
 
@@ -76,6 +76,15 @@ def find(
     if before is not None:
         query = query.where(audit.c.id < before)
     return conn.execute(query).all()
+
+
+def last_of(conn: Connection, action: str, things: Collection[str]) -> dict[str, Row[Any]]:
+    """Return the last change of that kind to each of these objects. By `mih_audit_object`."""
+    if not things:
+        return {}
+    newest = select(func.max(audit.c.id)).where(audit.c.object.in_(sorted(things)), audit.c.action == action)
+    numbers = list(conn.execute(newest.group_by(audit.c.object)).scalars())
+    return {row.object: row for row in conn.execute(select(audit).where(audit.c.id.in_(numbers)))}
 
 
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, union_all
 
 from sidecar.model import Settlement
 from sidecar.store.tables import log
@@ -68,10 +68,20 @@ def get(conn: Connection, number: int) -> Row[Any] | None:
     return conn.execute(select(log).where(log.c.id == number)).one_or_none()
 
 
-def last_status(conn: Connection, service: str) -> int | None:
-    """Return the status of the last try of a service. Uses `mih_log_service`."""
-    query = select(log.c.status).where(log.c.service == service).order_by(log.c.created_at.desc())
-    return conn.execute(query.limit(1)).scalar_one_or_none()
+def last_statuses(conn: Connection, names: Sequence[str]) -> dict[str, int | None]:
+    """Return the status of the last try of each of these services that was tried. Uses `mih_log_service`."""
+    if not names:
+        return {}
+    last = [
+        select(log.c.service, log.c.status)
+        .where(log.c.service == name)
+        .order_by(log.c.created_at.desc())
+        .limit(1)
+        .subquery()
+        for name in names
+    ]
+    query = union_all(*(select(one.c.service, one.c.status) for one in last))
+    return {row.service: row.status for row in conn.execute(query)}
 
 
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:

@@ -128,8 +128,13 @@ class Overview:
         return min((lot.oldest for lot in self.lots if lot.oldest), default=None)
 
 
-def look(conn: Connection, settings: Settings, *, now: datetime) -> Overview:
-    """Return how things stand. Reads every table once, the queue by what is not delivered yet."""
+def look(
+    conn: Connection, settings: Settings, *, now: datetime, owed: Sequence[Owed] | None = None
+) -> Overview:
+    """Return how things stand. Reads every table once, the queue by what is not delivered yet.
+
+    `owed`: what `deliveries.totals` has said a moment ago, if it need not be asked again.
+    """
     return Overview(
         at=now,
         site=settings.site,
@@ -138,7 +143,7 @@ def look(conn: Connection, settings: Settings, *, now: datetime) -> Overview:
         gaps_open=len(gaps.waiting(conn, settings.site)),
         ids_open=gaps.missing_ids(conn, settings.site, gaps.OPEN),
         ids_given_up=gaps.missing_ids(conn, settings.site, gaps.CLOSED),
-        lots=lots(conn, settings.services),
+        lots=lots(conn, settings.services, owed),
         held=[one for one in counts.totals(conn, since=now - _HELD_SINCE) if one[1] in set(Held)],
         letters=[(row.service, row.reason, row.n) for row in dlq.by_reason(conn)],
         letters_last_hour=dlq.count(conn, since=now - timedelta(hours=1)),
@@ -153,23 +158,26 @@ def processes(conn: Connection, settings: Settings, *, now: datetime) -> list[Pr
     return [_process(row, settings, now) for row in replicas.all_rows(conn)]
 
 
-def lots(conn: Connection, wanted: Mapping[str, Service]) -> list[Lot]:
+def lots(conn: Connection, wanted: Mapping[str, Service], owed: Sequence[Owed] | None = None) -> list[Lot]:
     """Return what is owed to each service, of the configuration or with deliveries left, by name."""
-    found = {row.service: row for row in deliveries.totals(conn)}
-    health, waiting = circuits.load_all(conn), obstacles(conn, wanted, found)
-    names = sorted({*wanted, *found})
+    found = {one.service: one for one in (deliveries.totals(conn) if owed is None else owed)}
+    paused, health = services.paused(conn), circuits.load_all(conn)
     made = [
-        _lot(found.get(name, Owed(name)), health.get(name, Circuit(name)), waiting.get(name))
-        for name in names
+        _lot(
+            found.get(name, Owed(name)),
+            health.get(name, Circuit(name)),
+            _obstacle(wanted.get(name), name in paused, health.get(name)),
+        )
+        for name in sorted({*wanted, *found})
     ]
-    return [_with_notice(conn, lot) for lot in made]
+    return _with_notices(conn, made)
 
 
-def _with_notice(conn: Connection, lot: Lot) -> Lot:
-    """Tell a pause that a person made from one that the service asked for with 410."""
-    if lot.obstacle is not Obstacle.PAUSED:
-        return lot
-    return replace(lot, answered_gone=log.last_status(conn, lot.service) == _GONE)
+def _with_notices(conn: Connection, made: Sequence[Lot]) -> list[Lot]:
+    """Tell pauses that a person made from those that the service asked for with 410."""
+    paused = [lot.service for lot in made if lot.obstacle is Obstacle.PAUSED]
+    answered = log.last_statuses(conn, paused)
+    return [replace(lot, answered_gone=answered.get(lot.service) == _GONE) for lot in made]
 
 
 def obstacles(

@@ -233,6 +233,9 @@ audit = Table(
     Column("object", String(200), nullable=False),
     Column("detail", Text),
     Index("mih_audit_done", "done_at"),
+    Index("mih_audit_object", "object", "action", "id"),
+    Index("mih_audit_who", "who", "id"),
+    Index("mih_audit_action", "action", "id"),
 )
 
 users = Table(

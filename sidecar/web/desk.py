@@ -20,6 +20,7 @@ from sidecar.settings import Settings, Source
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
 from sidecar.web.door import Door
+from sidecar.web.lately import Fortunes, Owings
 
 # Direct calls wait for services; none of the threads that answer everything else may wait with them.
 _MOST_CALLS = 128
@@ -44,6 +45,7 @@ class Desk:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.lookout = Lookout(hub.log, hub.clock)
+        self.owings, self.fortunes = Owings(hub.store, hub.clock), Fortunes()
         self._door = self._open_door()
 
     @property
@@ -131,6 +133,7 @@ class Desk:
     def close(self) -> None:
         """Hang up; what is still being sent fails."""
         self._door.close()
+        self.owings.close()
 
     def _open_door(self) -> Door:
         self._made_for = self._hub.settings

@@ -22,6 +22,7 @@ _BODY_WITHIN_S = 30
 _API = "/api/v1"
 # Plugins, scripts and health checks wait for nobody; files cost nothing.
 _NO_PAGES = ("/api", "/static", "/healthz", "/readyz")
+_CHANGES_NOTHING = ("GET", "HEAD")
 _SAFE: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -66,11 +67,15 @@ class Guard:
             return
         (_expect_json if scope["path"].startswith("/api") else _expect_form)(headers, body)
         again = _again(body, receive)
-        if scope["path"].startswith(_NO_PAGES):
-            await self._app(scope, again, send)
-            return
-        async with self._governor.turn():
-            await self._app(scope, again, send)
+        try:
+            if scope["path"].startswith(_NO_PAGES):
+                await self._app(scope, again, send)
+            else:
+                async with self._governor.turn():
+                    await self._app(scope, again, send)
+        finally:
+            if scope["method"] not in _CHANGES_NOTHING:
+                self._desk.owings.forget()
 
 
 class _Answer:

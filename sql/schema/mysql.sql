@@ -375,3 +375,13 @@ ALTER TABLE mih_circuits ADD COLUMN next_drain_at DATETIME(6);
 
 UPDATE mih_version SET version_num='0008' WHERE mih_version.version_num = '0007';
 
+-- Running upgrade 0008 -> 0009
+
+CREATE INDEX mih_audit_object ON mih_audit (object, action, id);
+
+CREATE INDEX mih_audit_who ON mih_audit (who, id);
+
+CREATE INDEX mih_audit_action ON mih_audit (action, id);
+
+UPDATE mih_version SET version_num='0009' WHERE mih_version.version_num = '0008';
+

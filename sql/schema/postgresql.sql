@@ -377,5 +377,15 @@ ALTER TABLE mih_circuits ADD COLUMN next_drain_at TIMESTAMP WITH TIME ZONE;
 
 UPDATE mih_version SET version_num='0008' WHERE mih_version.version_num = '0007';
 
+-- Running upgrade 0008 -> 0009
+
+CREATE INDEX mih_audit_object ON mih_audit (object, action, id);
+
+CREATE INDEX mih_audit_who ON mih_audit (who, id);
+
+CREATE INDEX mih_audit_action ON mih_audit (action, id);
+
+UPDATE mih_version SET version_num='0009' WHERE mih_version.version_num = '0008';
+
 COMMIT;
 

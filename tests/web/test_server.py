@@ -23,6 +23,14 @@ def test_a_port_that_is_taken_is_told_with_what_to_change(site: Site) -> None:
 
 
 @ON_SQLITE
+def test_the_second_piece_of_an_answer_waits_for_no_acknowledgement(site: Site) -> None:
+    asked = [site.anyone.get("/healthz") for _ in range(12)]
+
+    # Waiting would take 40 ms each time from the first requests on.
+    assert min(one.elapsed.total_seconds() for one in asked[4:]) < 0.03
+
+
+@ON_SQLITE
 def test_health_fails_with_the_reason_when_a_loop_stands_still(site: Site) -> None:
     assert site.anyone.get("/healthz").json() == {"status": "well", "reason": None}
 

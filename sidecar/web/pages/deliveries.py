@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from sidecar.bridge import byhand
 from sidecar.model import DeliveryState
-from sidecar.store import deliveries, order
+from sidecar.store import order
 from sidecar.store.deliveries import Owed
 from sidecar.store.overview import Obstacle, obstacles
 from sidecar.store.search import Found, Wanted, search
@@ -60,7 +60,7 @@ def show_list(page: View) -> Response:
     with page.desk.store.read() as conn:
         found = Found((), None) if asked.problems else search(conn, wanted, before=before, limit=PAGE)
         entries = _entries(conn, page, found.rows)
-        owed = [] if page.is_part else deliveries.totals(conn)
+        owed = [] if page.is_part else page.desk.owings.get(conn)
     narrowed = any(value for value in (getattr(wanted, name) for name in Wanted.__dataclass_fields__))
     return page.show(
         "deliveries_rows.html" if page.is_part else "deliveries.html",

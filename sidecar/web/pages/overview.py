@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from sidecar.store import trends
 from sidecar.store.overview import Overview, look
 from sidecar.store.stats import Tally
 from sidecar.store.trends import Point, Window
@@ -36,7 +35,7 @@ def overview(page: View) -> Response:
     asked = Asked(page)
     window = asked.word("span", Window) or Window.DAY
     with page.desk.store.read() as conn:
-        tallies = trends.summaries(conn, window, now=page.now)
+        tallies = page.desk.fortunes.summaries(conn, window, now=page.now)
         if page.is_part and asked["part"] == "charts":
             return page.show("overview_charts.html", **_charts(conn, page, asked, window, tallies))
         values = _figures(conn, page, window, tallies)
@@ -52,8 +51,9 @@ def overview(page: View) -> Response:
 
 
 def _figures(conn: Connection, page: Page, window: Window, tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    found = look(conn, page.desk.settings, now=page.now)
-    steps = trends.sparks(conn, window, now=page.now)
+    desk = page.desk
+    found = look(conn, desk.settings, now=page.now, owed=desk.owings.get(conn))
+    steps = desk.fortunes.sparks(conn, window, now=page.now)
     return {
         "found": found,
         "verdict": spoken(judge(found), page.language),
@@ -75,7 +75,7 @@ def _charts(
 ) -> dict[str, Any]:
     names = sorted({*tallies, *page.desk.settings.services})
     service = asked["service"] if asked["service"] in names else _busiest(tallies)
-    deaths = trends.dead_per_hour(conn, now=page.now)
+    deaths = page.desk.fortunes.dead_per_hour(conn, now=page.now)
     return {
         "tries_caption": page._(_STEPS[window]),
         "points": [(one.begins_at, [one.delivered, one.failed]) for one in _points(conn, page, window)],
@@ -93,7 +93,7 @@ def _charts(
 
 def _points(conn: Connection, page: Page, window: Window, service: str | None = None) -> list[Point]:
     """Return the points of a chart without the step that is not over: it would look like a fall."""
-    found = trends.series(conn, window, now=page.now, service=service)
+    found = page.desk.fortunes.series(conn, window, now=page.now, service=service)
     return [one for one in found if one.begins_at + window.step <= page.now]
 
 

@@ -15,7 +15,7 @@ from sidecar.bridge import byhand
 from sidecar.model import CircuitState, DeliveryState
 from sidecar.settings import Kind, Service
 from sidecar.settings.source import child
-from sidecar.store import audit, circuits, log, overview, shapes, trends
+from sidecar.store import audit, circuits, overview, shapes, tries
 from sidecar.store.find import known
 from sidecar.store.overview import Lot, Obstacle
 from sidecar.store.search import Wanted, search
@@ -119,8 +119,8 @@ def show_service(page: View, name: ServiceName, span: Window = Window.DAY) -> Re
     with desk.store.read() as conn:
         lines = {one.name: one for one in _lines(conn, page)}
         line = lines[known(name, lines, "service")]
-        points = trends.series(conn, span, now=page.now, service=name)
-        attempts = log.find(conn, service=name, limit=_LAST)
+        points = desk.fortunes.series(conn, span, now=page.now, service=name)
+        attempts = tries.search(conn, tries.Wanted(service=name), limit=_LAST).rows
         waiting = search(conn, Wanted(service=name, state=DeliveryState.PENDING), limit=_LAST).rows
         resets = audit.find(conn, action="circuit.reset", thing=f"service {name}", limit=5)
     shown = _written(page, line)
@@ -222,27 +222,32 @@ def told(page: Page, name: str, found: Trial) -> str:
 def _lines(conn: Connection, page: Page) -> list[Line]:
     desk = page.desk
     wanted = desk.settings.services
-    tallies = trends.summaries(conn, Window.DAY, now=page.now)
+    tallies = desk.fortunes.summaries(conn, Window.DAY, now=page.now)
+    lots = overview.lots(conn, wanted, desk.owings.get(conn))
+    pauses = _pauses(conn, page, lots)
     return [
         Line(
             lot=lot,
             service=wanted.get(lot.service),
             tally=tallies.get(lot.service, Tally(lot.service)),
-            pause=_pause(conn, page, lot) if lot.obstacle is Obstacle.PAUSED else None,
+            pause=pauses.get(lot.service),
             line=_line_of(page, lot.service),
             shadows=_shadows(page, lot.service),
         )
-        for lot in overview.lots(conn, wanted)
+        for lot in lots
     ]
 
 
-def _pause(conn: Connection, page: Page, lot: Lot) -> Pause:
-    if lot.answered_gone:
-        return Pause(answered_gone=True)
-    found = audit.find(conn, action=_DEED, thing=f"service {lot.service}", limit=1)
-    if not found:
-        return Pause()
-    return Pause(found[0].done_at, found[0].who if page.may("manage") else None)
+def _pauses(conn: Connection, page: Page, lots: Iterable[Lot]) -> dict[str, Pause]:
+    paused = [lot for lot in lots if lot.obstacle is Obstacle.PAUSED]
+    things = {lot.service: f"service {lot.service}" for lot in paused if not lot.answered_gone}
+    deeds = audit.last_of(conn, _DEED, things.values())
+    who = page.may("manage")
+    found = {lot.service: Pause(answered_gone=lot.answered_gone) for lot in paused}
+    for name, thing in things.items():
+        if row := deeds.get(thing):
+            found[name] = Pause(row.done_at, row.who if who else None)
+    return found
 
 
 def _line_of(page: Page, name: str) -> int | None:

@@ -1,0 +1,130 @@
+"""What takes long to look at: looked at once for all who ask for it in the same moment."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from sidecar.clock import Clock
+from sidecar.store import deliveries, stats, trends
+from sidecar.store.deliveries import Owed
+from sidecar.store.engine import Database
+from sidecar.store.stats import Span, Tally
+from sidecar.store.trends import Point, Window
+
+_T = TypeVar("_T")
+
+# So many are counted in a few milliseconds, each time anew: nobody sees an old figure. Of more nobody minds.
+_FEW = 5_000
+_FRESH_S = 2.0
+_OLDEST_S = 15.0
+_MOST_LOOKS = 256
+
+
+class Owings:
+    """What is owed to each service; where that is much, as it was a moment ago, counted anew meanwhile."""
+
+    def __init__(self, store: Database, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._counting = threading.Lock()
+        self._kept: tuple[float, Sequence[Owed]] | None = None
+        self._aside: threading.Thread | None = None
+
+    def get(self, conn: Connection) -> Sequence[Owed]:
+        """Return it, by name; at most 15 seconds old."""
+        if (kept := self._young(_OLDEST_S)) is None:
+            with self._counting:
+                kept = self._young(_FRESH_S)  # somebody else may have counted while this one waited
+                return self._count(conn) if kept is None else kept
+        if self._young(_FRESH_S) is None and self._counting.acquire(blocking=False):
+            self._aside = threading.Thread(target=self._count_aside, name="count", daemon=True)
+            self._aside.start()
+        return kept
+
+    def forget(self) -> None:
+        """Count anew when somebody asks: something was changed."""
+        self._kept = None
+
+    def close(self) -> None:
+        """Wait for a count that is under way."""
+        if self._aside is not None:
+            self._aside.join()
+
+    def _young(self, age_s: float) -> Sequence[Owed] | None:
+        kept = self._kept
+        return kept[1] if kept is not None and self._clock.monotonic() - kept[0] <= age_s else None
+
+    def _count(self, conn: Connection) -> Sequence[Owed]:
+        began, found = self._clock.monotonic(), deliveries.totals(conn)
+        many = sum(one.pending + one.sending + one.dead for one in found) > _FEW
+        self._kept = (began, found) if many else None
+        return found
+
+    def _count_aside(self) -> None:
+        try:
+            # Whoever asks when it has become too old counts, and is told what is wrong with the store.
+            with suppress(SQLAlchemyError), self._store.read() as conn:
+                self._count(conn)
+        finally:
+            self._counting.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What statistics depend on: they are written once a minute, and end with the minute that is over."""
+
+    minute: datetime
+    last: datetime | None
+
+
+class Fortunes:
+    """How services fared, from statistics that are read once after they were written."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state: _State | None = None
+        self._kept: OrderedDict[Any, Any] = OrderedDict()
+
+    def summaries(self, conn: Connection, window: Window, *, now: datetime) -> Mapping[str, Tally]:
+        """Return what each service came to; see trends."""
+        return self._look(conn, now, ("summaries", window), lambda: trends.summaries(conn, window, now=now))
+
+    def sparks(
+        self, conn: Connection, window: Window, *, now: datetime
+    ) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return what each service took and refused, step by step; see trends."""
+        return self._look(conn, now, ("sparks", window), lambda: trends.sparks(conn, window, now=now))
+
+    def series(
+        self, conn: Connection, window: Window, *, now: datetime, service: str | None = None
+    ) -> Sequence[Point]:
+        """Return the points of a chart; see trends."""
+        key = ("series", window, service)
+        return self._look(conn, now, key, lambda: trends.series(conn, window, now=now, service=service))
+
+    def dead_per_hour(self, conn: Connection, *, now: datetime) -> Sequence[tuple[datetime, int]]:
+        """Return how many deliveries were given up in each of the last hours; see trends."""
+        return self._look(conn, now, ("dead",), lambda: trends.dead_per_hour(conn, now=now))
+
+    def _look(self, conn: Connection, now: datetime, key: tuple[Any, ...], look: Callable[[], _T]) -> _T:
+        state = _State(Span.MINUTE.floor(now), stats.last(conn, Span.MINUTE))
+        with self._lock:
+            if state != self._state:
+                self._state = state
+                self._kept.clear()
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return cast("_T", self._kept[key])
+        found = look()
+        with self._lock:
+            if state == self._state:
+                self._kept[key] = found
+            while len(self._kept) > _MOST_LOOKS:
+                self._kept.popitem(last=False)
+        return found
