@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import dispatch, inflight, latency, machine, peers_sending, tail
+from benchmarks import cost, dispatch, inflight, latency, machine, peers_sending, tail
 from benchmarks.bench import Bench, say
 from benchmarks.measure import Figure, Verdict
 from benchmarks.servers import on_disk
@@ -21,6 +21,7 @@ MEASURES: dict[str, Measure] = {
     "peers": peers_sending.measure,
     "inflight": inflight.measure,
     "latency": latency.measure,
+    "cost": cost.measure,
 }
 
 

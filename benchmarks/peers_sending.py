@@ -9,9 +9,9 @@ from functools import partial
 
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from benchmarks import dispatch, queued, venv
+from benchmarks import dispatch, queued, usage, venv
 from benchmarks.bench import Bench, fresh
-from benchmarks.measure import Figure, against, alternate, at_least, ratios, told
+from benchmarks.measure import Figure, against, alternate, at_least, ratios
 from benchmarks.receiver import Receiver
 
 _LIMIT_S = 120
@@ -28,21 +28,16 @@ class Peer:
 
 
 _CELERY = ("celery", "-A", "benchmarks.peers.by_celery", "worker", "--loglevel", "ERROR", "--without-mingle")
-_CELERY_DONE = "SELECT COUNT(*) FROM celery_taskmeta WHERE status = 'SUCCESS'"
+_WRITTEN = "SELECT COUNT(*) FROM bench_results"
 
 PEERS = (
-    Peer("Celery, 8 processes", "by_celery", (*_CELERY, "--concurrency", "8"), _CELERY_DONE),
-    Peer(
-        "Celery, 32 threads",
-        "by_celery",
-        (*_CELERY, "--pool", "threads", "--concurrency", "32"),
-        _CELERY_DONE,
-    ),
+    Peer("Celery, 8 processes", "by_celery", (*_CELERY, "--concurrency", "8"), _WRITTEN),
+    Peer("Celery, 32 threads", "by_celery", (*_CELERY, "--pool=threads", "--concurrency", "32"), _WRITTEN),
     Peer(
         "dramatiq, 2 processes of 16 threads",
         "by_dramatiq",
         ("dramatiq", "benchmarks.peers.by_dramatiq", "--processes", "2", "--threads", "16"),
-        "SELECT COUNT(*) FROM bench_results",
+        _WRITTEN,
     ),
     Peer(
         "procrastinate, 32 at once",
@@ -57,9 +52,10 @@ def measure(bench: Bench) -> Iterator[Figure]:
     """Yield what we send against the best of the peers, and what each of them does."""
     venv.program("python")
     requests = bench.pick(600, 1_500)
+    memory: dict[str, float] = {}
     with Receiver() as receiver:
         contenders: dict[str, Callable[[], float]] = {
-            peer.name: partial(rate, bench, peer, receiver, requests) for peer in PEERS
+            peer.name: partial(rate, bench, peer, receiver, requests, memory) for peer in PEERS
         }
         ours = partial(dispatch.rate, bench, bench.postgresql, receiver, bench.pick(3_000, 8_000))
         found = alternate(bench.rounds - 1, {"ours": ours, **contenders})
@@ -71,11 +67,11 @@ def measure(bench: Bench) -> Iterator[Figure]:
         note=f"{against(found['ours'], found[best], best)}; our store and their results on PostgreSQL",
     )
     for name in contenders:
-        yield Figure(f"peer: {name}", tuple(found[name]), unit="/s", note=f"we: {told(found['ours'])}/s")
+        yield Figure(f"peer: {name}", tuple(found[name]), unit="/s", note=f"{memory[name]:.0f} MB")
 
 
-def rate(bench: Bench, peer: Peer, receiver: Receiver, requests: int) -> float:
-    """Return the requests a second of a peer, from the first until the last is recorded."""
+def rate(bench: Bench, peer: Peer, receiver: Receiver, requests: int, memory: dict[str, float]) -> float:
+    """Return the requests a second of a peer, from the first until the last is recorded; note its memory."""
     with fresh(bench.postgresql) as results:
         variables = _variables(bench, results, receiver)
         _ask(results, "CREATE TABLE bench_results (id BIGSERIAL PRIMARY KEY, status INT NOT NULL)")
@@ -89,6 +85,7 @@ def rate(bench: Bench, peer: Peer, receiver: Receiver, requests: int) -> float:
         try:
             counted = receiver.wait_for(requests, within_s=_LIMIT_S)
             _wait_until(results, peer.recorded, requests)
+            memory.setdefault(peer.name, usage.proportional_mb(worker.pid))
             return replace(counted, last=time.monotonic()).rate
         except TimeoutError as late:
             raise TimeoutError(f"{peer.name}: {late}; it said: {log.read_text()[-500:]}") from late
@@ -101,7 +98,6 @@ def _variables(bench: Bench, results: str, receiver: Receiver) -> dict[str, str]
     return venv.environment(
         BENCH_RECEIVER=receiver.url,
         BENCH_RABBITMQ=bench.rabbitmq.url(),
-        BENCH_RESULTS=f"db+{results}",
         BENCH_POSTGRESQL=make_url(results).set(drivername="postgresql").render_as_string(hide_password=False),
     )
 

@@ -25,12 +25,15 @@ RULE = {
 }
 
 
-def config(folder: Path, *, moodle: str, store: str, receiver: str, **sections: Any) -> Path:
-    """Write a configuration: one service, one rule, all else at its default but what `sections` say."""
+def config(folder: Path, *, moodle: str, store: str | None, receiver: str, **sections: Any) -> Path:
+    """Write a configuration: one service, one rule, all else at its default but what `sections` say.
+
+    Without `store` the sidecar's tables are in Moodle's database.
+    """
     plain = {
         "site": "campus",
         "moodle": {"url": moodle},
-        "store": {"url": store},
+        "store": {"url": store} if store else {},
         "tail": {"start": "beginning"},
         "services": {"crm": {"base_url": receiver}},
         "rules": [RULE],

@@ -1,26 +1,20 @@
-"""dramatiq on RabbitMQ; it has no results in a database, so its actor writes them. As a program it queues."""
+"""dramatiq on RabbitMQ; it keeps no results in a database: its actor writes a row. As a program it queues."""
 
 import os
 import sys
-import threading
 
 import dramatiq
-import psycopg
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-from benchmarks.peers.client import post
+from benchmarks.peers.client import post, record
 
 dramatiq.set_broker(RabbitmqBroker(url=os.environ["BENCH_RABBITMQ"]))
-_own = threading.local()
 
 
 @dramatiq.actor
 def send(body: str) -> None:
     """Send one request and record its status."""
-    status = post(body)
-    if not hasattr(_own, "conn"):
-        _own.conn = psycopg.connect(os.environ["BENCH_POSTGRESQL"], autocommit=True)
-    _own.conn.execute("INSERT INTO bench_results (status) VALUES (%s)", (status,))
+    record(post(body))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,137 @@
+"""What the sidecar costs: at rest, with its dashboard on, and a Moodle that writes while it catches up."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import NullPool, create_engine, text
+
+from benchmarks import moodlelog, sidecars, usage
+from benchmarks.bench import Bench, fresh
+from benchmarks.measure import Figure, Target, alternate, at_most, ratios, told
+from benchmarks.moodlewriter import Writer
+from benchmarks.receiver import Receiver
+from sidecar.hub import Hub
+from sidecar.store import cursors
+from tests.process import free_port
+from tests.servers import Server
+
+_PACE = 500  # rows a second that the writer writes alone
+_PER_STATEMENT = 10
+_QUESTIONS = {
+    "mysql": "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'QUESTIONS'",
+    "postgresql": "SELECT SUM(calls) FROM pg_stat_statements",
+}
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Yield the cost at rest, then that of a writer beside it."""
+    for name, server in bench.databases:
+        yield from at_rest(bench, name, server)
+    yield from beside_a_writer(bench)
+
+
+def at_rest(bench: Bench, name: str, server: Server) -> Iterator[Figure]:
+    """Yield what `mih run` takes while nothing happens: default settings, its tables in Moodle's database."""
+    seconds = bench.pick(8, 20)
+    with fresh(server, moodle=True) as moodle, Receiver() as receiver:
+        web = {"host": "127.0.0.1", "port": free_port()}
+        path = sidecars.config(
+            bench.folder, moodle=moodle, store=None, receiver=receiver.url, tail={}, web=web
+        )
+        with _counter(server) as count:
+            before = usage.over(seconds / 2, {"database": _all_of(server)}, count)
+            with sidecars.running(path) as (one,):
+                time.sleep(bench.pick(5, 10))
+                watched = {"sidecar": [one.pid], "database": _all_of(server)}
+                found = usage.over(seconds, watched, count)
+                memory = usage.resident_mb(one.pid)
+    where = f"at rest, all on {name}"
+    alone = f"without it {before.share['database']:.2g} % and {before.counted:.2g} queries/s"
+    yield Figure(f"{where}: sidecar's processor", (found.share["sidecar"],), "% of a core", at_most(1))
+    yield Figure(f"{where}: database's", (found.share["database"],), "% of a core", at_most(1), alone)
+    yield Figure(f"{where}: queries", (found.counted - before.counted,), "/s", at_most(2))
+    yield Figure(f"{where}: memory", (memory,), "MB", at_most(120))
+
+
+def beside_a_writer(bench: Bench) -> Iterator[Figure]:
+    """Yield how much slower a Moodle writes while a sidecar reads a large log at full speed beside it."""
+    server = bench.mariadb
+    with fresh(server, moodle=True) as moodle, Receiver() as receiver:
+        rows = moodlelog.fill(moodle, bench.pick(500_000, 2_000_000))
+        with closing(Writer(moodle, wanted=False)) as writer:
+            pace = _calibrated(writer)
+            for role, target in (("tail", at_most(5)), ("all", None)):
+                store = bench.store(server)
+                path = sidecars.config(bench.folder, moodle=moodle, store=store, receiver=receiver.url)
+                with sidecars.opened(path) as hub:
+                    contenders = {
+                        "alone": partial(pace.cycle_ms, bench.pick(2, 5)),
+                        "beside": partial(_beside, bench, hub, path, role, pace, rows=rows),
+                    }
+                    found = alternate(bench.rounds, contenders)
+                yield _slower(role, found, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A writer that pauses after each statement so long that it writes 500 rows a second when alone."""
+
+    writer: Writer
+    pause_s: float
+
+    def cycle_ms(self, seconds: float, done: Callable[[], bool] = lambda: False) -> float:
+        """Write for a while, or until it is `done`; return what a statement and its pause took on average."""
+        cycles, spent = 0, 0.0
+        while spent < seconds and not (cycles and cycles % 10 == 0 and done()):
+            began = time.perf_counter()
+            self.writer.write(_PER_STATEMENT)
+            time.sleep(self.pause_s)
+            spent += time.perf_counter() - began
+            cycles += 1
+        return spent / cycles * 1000
+
+
+def _calibrated(writer: Writer) -> Pace:
+    alone_s = Pace(writer, 0).cycle_ms(2) / 1000
+    return Pace(writer, _PER_STATEMENT / _PACE - alone_s)
+
+
+def _beside(bench: Bench, hub: Hub, path: Path, role: str, pace: Pace, *, rows: int) -> float:
+    """Write while a sidecar reads the log from its beginning, and no longer."""
+    bench.store(bench.mariadb)
+
+    def position() -> int:
+        with hub.store.read() as conn:
+            cursor = cursors.load(conn, hub.settings.site)
+        return cursor.position if cursor else 0
+
+    with sidecars.running(path, "--role", role):
+        while not position():
+            time.sleep(0.02)
+        return pace.cycle_ms(bench.pick(3, 8), done=lambda: position() >= rows)
+
+
+def _slower(role: str, found: dict[str, list[float]], target: Target | None) -> Figure:
+    slower = tuple((ratio - 1) * 100 for ratio in ratios(found["beside"], found["alone"]))
+    what = "reads" if role == "tail" else "reads and sends"
+    note = f"{_PER_STATEMENT} rows take {told(found['beside'])} ms, alone {told(found['alone'])} ms"
+    return Figure(f"a writer of 500 rows/s is slower while a sidecar {what}", slower, "%", target, note)
+
+
+@contextmanager
+def _counter(server: Server) -> Iterator[Callable[[], float]]:
+    """Yield what counts the queries of a server, itself included."""
+    engine = create_engine(server.admin_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
+        if server.dialect == "postgresql":
+            conn.execute(text("CREATE EXTENSION IF NOT EXISTS pg_stat_statements"))
+        yield lambda: float(conn.execute(text(_QUESTIONS[server.dialect])).scalar_one())
+
+
+def _all_of(server: Server) -> list[int]:
+    assert server.pid
+    return usage.family(server.pid)
