@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import cost, dispatch, inflight, latency, machine, peers_sending, tail
+from benchmarks import cost, dispatch, inflight, latency, machine, peers_sending, peers_tailing, tail
 from benchmarks.bench import Bench, say
 from benchmarks.measure import Figure, Verdict
 from benchmarks.servers import on_disk
@@ -22,6 +22,7 @@ MEASURES: dict[str, Measure] = {
     "inflight": inflight.measure,
     "latency": latency.measure,
     "cost": cost.measure,
+    "followers": peers_tailing.measure,
 }
 
 
