@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +29,8 @@ _STATS_S = 60
 _WATCH_S = 60
 _REPLAY_S = 0.5
 _LONGEST_WAIT_S = 30.0
+_WALL_S = 1.0
+_JOLT = timedelta(seconds=1)
 
 
 class Steady:
@@ -73,6 +76,52 @@ class Steady:
             _log.exception("%s.failed: this should not happen; it is tried again", self.name)
 
 
+class Ticker:
+    """Runs jobs, each every so many seconds, whatever becomes of the machine's clock.
+
+    APScheduler plans by that clock: set back by an hour, all jobs would rest for one.
+    """
+
+    def __init__(self) -> None:
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        self._jobs = BackgroundScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        self._stop = threading.Event()
+        self._minder = threading.Thread(target=self._mind_the_clock, name="clock", daemon=True)
+
+    def every(self, seconds: float, job: Callable[[], None], *, name: str, delay_s: float = 0) -> None:
+        """Do the job every so many seconds, for the first time after the delay."""
+        first = datetime.now(UTC) + timedelta(seconds=delay_s)
+        self._jobs.add_job(job, "interval", seconds=seconds, id=name, next_run_time=first)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._jobs.start()
+        self._minder.start()
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what runs."""
+        self._stop.set()
+        self._minder.join()
+        self._jobs.shutdown(wait=True)
+
+    def _mind_the_clock(self) -> None:
+        """Plan all jobs anew when somebody has set the clock."""
+        apart = _wall_from_stopwatch()
+        while not self._stop.wait(_WALL_S):
+            before, apart = apart, _wall_from_stopwatch()
+            if abs(apart - before) > _JOLT:
+                _log.warning("scheduler.clock_set seconds=%.0f", (apart - before).total_seconds())
+                for job in self._jobs.get_jobs():
+                    job.modify(next_run_time=datetime.now(UTC))
+
+
+def _wall_from_stopwatch() -> timedelta:
+    """Return how far the machine's clock is from its stopwatch: constant until somebody sets it."""
+    return datetime.now(UTC) - datetime.fromtimestamp(time.monotonic(), UTC)
+
+
 class Scheduler:
     """Runs a hub until it is told to stop."""
 
@@ -91,10 +140,7 @@ class Scheduler:
         )
         self._started_at = hub.clock.now()
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        self._jobs = BackgroundScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        )
+        self._ticker = Ticker()
         self._plan(reload)
 
     @property
@@ -109,7 +155,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._jobs.start()
+        self._ticker.start()
         if self.dispatches:
             self._conductor.start()
 
@@ -117,7 +163,7 @@ class Scheduler:
         """End: no new work, what is in flight is finished, leases are given back."""
         self._stop.set()
         self._hub.dispatcher.wake()
-        self._jobs.shutdown(wait=True)
+        self._ticker.stop()
         if self.dispatches:
             self._conductor.join()
             self._quietly(self._hub.dispatcher.stop)
@@ -153,25 +199,24 @@ class Scheduler:
         return cursor.problem is not None or head is None or cursor.position >= head
 
     def _plan(self, reload: Callable[[], None] | None) -> None:
+        def every(seconds: float, job: Steady, delay_s: float = 0) -> None:
+            self._ticker.every(seconds, job, name=job.name, delay_s=delay_s)
+
         if self.tails:
-            self._every(self._hub.settings.tail.poll, self._tail)
-            self._every(_WATCH_S, Steady("watch", self._watch_moodle, self._hub), delay_s=3)
-            self._every(_REPLAY_S, Steady("replay", self._replay, self._hub))
+            every(self._hub.settings.tail.poll, self._tail)
+            every(_WATCH_S, Steady("watch", self._watch_moodle, self._hub), delay_s=3)
+            every(_REPLAY_S, Steady("replay", self._replay, self._hub))
         if self.dispatches:
             rescue_s = max(self._hub.settings.dispatch.lease / 4, 1)
-            self._every(rescue_s, Steady("rescue", self._rescue, self._hub))
-            self._every(_EXPIRE_S, Steady("expire", self._expire, self._hub))
+            every(rescue_s, Steady("rescue", self._rescue, self._hub))
+            every(_EXPIRE_S, Steady("expire", self._expire, self._hub))
         if reload is not None:
-            self._every(_RELOAD_S, Steady("reload", reload, self._hub))
-        self._every(_LOOK_S, Steady("definitions", self._look, self._hub), delay_s=_LOOK_S)
-        self._every(_BEAT_S, Steady("beat", self._beat, self._hub))
-        self._every(_CLOCK_S, Steady("clock", self._set_clock, self._hub))
-        self._every(_PRUNE_S, Steady("prune", self._prune, self._hub), delay_s=30)
-        self._every(_STATS_S, Steady("stats", self._roll_up, self._hub), delay_s=5)
-
-    def _every(self, seconds: float, job: Steady, delay_s: float = 0) -> None:
-        first = datetime.now(UTC) + timedelta(seconds=delay_s)
-        self._jobs.add_job(job, "interval", seconds=seconds, id=job.name, next_run_time=first)
+            every(_RELOAD_S, Steady("reload", reload, self._hub))
+        every(_LOOK_S, Steady("definitions", self._look, self._hub), delay_s=_LOOK_S)
+        every(_BEAT_S, Steady("beat", self._beat, self._hub))
+        every(_CLOCK_S, Steady("clock", self._set_clock, self._hub))
+        every(_PRUNE_S, Steady("prune", self._prune, self._hub), delay_s=30)
+        every(_STATS_S, Steady("stats", self._roll_up, self._hub), delay_s=5)
 
     def _read_all(self) -> None:
         while not self._stop.is_set() and self._hub.tail.run_once().more:

@@ -20,6 +20,8 @@ from sidecar.web.server import CannotListen, Server
 _log = logging.getLogger("mih")
 
 _IDLE_LOOK_S = 0.2
+# Not for ever: a signal that another thread happened to take is looked at when this one runs.
+_SIGNAL_LOOK_S = 1.0
 _LONGEST_WAIT_S = 15.0
 
 
@@ -41,8 +43,8 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     _log.info("sidecar.started site=%s role=%s replica=%s", loaded.settings.site, role, hub.replica.name)
     web = None if until_idle else _listening(hub, scheduler)
     scheduler.start()
-    while not stop.wait(_IDLE_LOOK_S if until_idle else None):
-        if scheduler.idle():
+    while not stop.wait(_IDLE_LOOK_S if until_idle else _SIGNAL_LOOK_S):
+        if until_idle and scheduler.idle():
             break
     if web:
         web.stop()
