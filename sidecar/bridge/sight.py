@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Row
@@ -24,6 +24,9 @@ class Ahead:
     events: Sequence[Event]
     position: int
     holes: Sequence[Range]
+    cleaned_up_to: int | None = (
+        None  # the log begins after it, and after the cursor: what was between is gone
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,13 @@ def look_ahead(
     """
     end = min(head, position + window)
     holes = log.missing(conn, position, end)
+    cleaned = _cleaned_up_to(conn, log, position, holes)
     if holes == [(position + 1, end)] and end < head:
-        return _jump(conn, log, position, end)
+        return replace(_jump(conn, log, position, end), cleaned_up_to=cleaned)
     rows = log.rows(conn, position, end, names, limit)
     if len(rows) == limit:
         end = rows[-1].id
-    return Ahead(_events(rows), end, list(_up_to(end, holes)))
+    return Ahead(_events(rows), end, list(_up_to(end, holes)), cleaned)
 
 
 def look_behind(
@@ -118,6 +122,17 @@ def _hopeless(gap: Gap, proof: Proof | None, patience_s: float, now: datetime) -
     if now - gap.seen_at > timedelta(seconds=patience_s):
         return f"not filled within {patience_s:g} s"
     return None
+
+
+def _cleaned_up_to(conn: Connection, log: LogStore, position: int, holes: Sequence[Range]) -> int | None:
+    """Return up to where Moodle's cleanup has deleted rows that were not read; None: it has not.
+
+    Then nothing is left below the cursor either. Asked only where a hole begins right at the cursor.
+    """
+    if position == 0 or not holes or holes[0][0] != position + 1:
+        return None
+    first = log.next_id(conn, 0)
+    return first - 1 if first is not None and first > position else None
 
 
 def _jump(conn: Connection, log: LogStore, position: int, end: int) -> Ahead:

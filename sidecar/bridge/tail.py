@@ -19,8 +19,9 @@ from sidecar.errors import LeaseLost
 from sidecar.model import Cursor
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.names import NameFilter
+from sidecar.moodle.watch import overtaken
 from sidecar.settings import TailSettings
-from sidecar.store import counts, cursors, gaps, queue
+from sidecar.store import counts, cursors, gaps, queue, watch
 from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
 
@@ -208,6 +209,16 @@ class Tail:
             late_from = self._watch.lowest(before.position + 1)
             self._register.write(conn, position=before.position, late_from=late_from, now=now)
             self._watch.write(conn, ahead, behind, now)
+            if ahead.cleaned_up_to is not None:
+                lost = overtaken(position=before.position, first=ahead.cleaned_up_to + 1, now=now)
+                watch.save(conn, self._site, [lost], now=now)
+        if ahead.cleaned_up_to is not None:
+            _log.error(
+                "tail.overtaken site=%s from=%d to=%d: Moodle deleted these rows before they were read",
+                self._site,
+                before.position + 1,
+                ahead.cleaned_up_to,
+            )
         if harvest.deliveries:
             self._queued()
 

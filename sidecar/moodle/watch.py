@@ -116,13 +116,25 @@ def _silence(outlook: Outlook, head: int | None, newest: int | None, now: dateti
     return _well("silence", now, **detail)
 
 
+def overtaken(*, position: int, first: int, now: datetime) -> Watched:
+    """Return what is to be said when rows were deleted before they were read; it is told for a day."""
+    return Watched("cleanup", Level.ILL, "cleanup_overtook", now, {"first": first, "position": position})
+
+
+def _told(before: Watched | None, code: str, now: datetime) -> Watched | None:
+    """Return what was seen before, while it is still to be told."""
+    told = before is not None and before.code == code and now - before.since_at < _CHANGE_SHOWN
+    return before if told else None
+
+
 def _cleanup(conn: Connection, outlook: Outlook, days: Fact[int], now: datetime) -> Watched:
     if outlook.position is None:
         return _well("cleanup", now)
     found = reach(conn, outlook.log, outlook.position, now=now)
-    if found.overtaken:
-        detail = {"first": found.first, "position": outlook.position}
-        return Watched("cleanup", Level.ILL, "cleanup_overtook", now, detail)
+    if found.overtaken and found.first is not None:
+        return overtaken(position=outlook.position, first=found.first, now=now)
+    if (told := _told(outlook.before.get("cleanup"), "cleanup_overtook", now)) is not None:
+        return told
     if found.is_late(days.value):
         return _attention("cleanup", "cleanup_near", now, age_s=round(found.unread_age_s), days=days.value)
     return _unknown("cleanup", now, days.unknown) if days.unknown else _well("cleanup", now)
@@ -154,8 +166,7 @@ def _json_format(before: Watched | None, enabled: Fact[bool], now: datetime) -> 
         return _unknown("json_format", now, str(enabled.unknown))
     known = before.detail.get("json") if before is not None else None
     changed = known is not None and known != enabled.value
-    told = before is not None and before.code == "json_changed" and now - before.since_at < _CHANGE_SHOWN
-    if changed or told:
+    if changed or _told(before, "json_changed", now):
         written = "JSON" if enabled.value else "PHP serialize()"
         return _attention("json_format", "json_changed", now, json=enabled.value, format=written)
     return _well("json_format", now, json=enabled.value)

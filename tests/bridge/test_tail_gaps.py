@@ -5,18 +5,19 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
-from sqlalchemy import Connection, Engine, event, func, select
+from sqlalchemy import Connection, Engine, delete, event, func, select
 
 from sidecar.bridge import sight
 from sidecar.clock import FakeClock
+from sidecar.model import Level
 from sidecar.moodle.proof import Method, Proof, horizon
-from sidecar.store import counts, gaps
+from sidecar.store import counts, gaps, watch
 from sidecar.store import tables as t
 from tests.bridge.conftest import MakeCampus
 from tests.bridge.test_tail import queued_ids
 from tests.build import Campus
 from tests.databases import Database
-from tests.rows import insert_rows, log_row
+from tests.rows import LOG, insert_rows, log_row
 
 VIEWED = {"name": "views", "event": r"\core\event\course_viewed", "max_event_age": "none"}
 OTHER = r"\core\event\other"
@@ -124,6 +125,42 @@ def test_a_row_in_a_gap_that_was_given_up_is_delivered_and_counted_as_late(
         totals = counts.totals(conn, since=clock.now().replace(year=2000))
     assert sorted(listed) == [(1, 4), (6, 9)]
     assert ("views", counts.LATE, 1) in totals
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_rows_that_moodle_deleted_before_they_were_read_are_told(
+    make_campus: MakeCampus, moodle_db: Database, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    campus = make_campus(VIEWED)
+    tail = campus.tail()
+    tail.run_once()
+    head = head_of(campus)
+    numbers = insert_rows(moodle_db.url, [log_row() for _ in range(5)])
+
+    with campus.store.write() as conn:
+        conn.execute(delete(LOG).where(LOG.c.id <= numbers[2]))
+    tail.run_once()
+
+    assert queued_ids(campus) == numbers[3:]
+    assert f"tail.overtaken site=campus from={head + 1} to={numbers[2]}" in caplog.text
+    with campus.store.read() as conn:
+        told = watch.load(conn, "campus")["cleanup"]
+    assert (told.level, told.code) == (Level.ILL, "cleanup_overtook")
+    assert told.detail == {"first": numbers[3], "position": head}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_hole_at_the_cursor_alone_is_no_cleanup(
+    make_campus: MakeCampus, moodle_db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    campus = make_campus(VIEWED)
+    tail = campus.tail()
+    tail.run_once()
+
+    insert_rows(moodle_db.url, [log_row(id=head_of(campus) + 3)])
+    tail.run_once()
+
+    assert "tail.overtaken" not in caplog.text
 
 
 def prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

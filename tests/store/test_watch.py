@@ -179,6 +179,21 @@ def test_cleanup_that_overtook_the_cursor_is_ill(moodle: Watcher) -> None:
     assert found.detail == {"first": ids[3], "position": ids[0]}
 
 
+def test_what_cleanup_took_is_told_for_a_day_also_when_reading_has_gone_on(moodle: Watcher) -> None:
+    ids = [moodle.written() for _ in range(4)]
+    moodle.cursor(ids[0])
+    moodle.run(f"DELETE FROM {LOG} WHERE id <= {ids[2]}")
+    moodle.look()
+
+    moodle.run(f"UPDATE mih_cursors SET position = {ids[3]}")
+    moodle.later(3600)
+    still = moodle.codes()
+    moodle.later(86_400)
+
+    assert still["cleanup"] == "cleanup_overtook"
+    assert "cleanup" not in moodle.codes()
+
+
 def test_cleanup_that_comes_near_the_cursor_is_told_in_time(moodle: Watcher) -> None:
     read, unread = moodle.written(ago_s=21 * 86_400), moodle.written(ago_s=20 * 86_400)
     moodle.cursor(read)
