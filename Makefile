@@ -17,10 +17,10 @@ LOCK := uv pip compile --quiet --universal --python-version $(MINIMUM) --generat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-quick lint format image lock schema messages clean servers
+.PHONY: help demo test bench bench-quick bench-growth lint format image lock schema messages clean servers
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## Watch a small campus deliver its events; ARGS="--for 20" ends it after 20 seconds
 	@$(BIN)/mih demo $(ARGS)
@@ -33,6 +33,9 @@ bench: $(VENV)/.dev servers ## Measure everything against its peers; ARGS="--onl
 
 bench-quick: override ARGS += --quick
 bench-quick: bench ## The same in three minutes, roughly
+
+bench-growth: override ARGS += --only growth-whole
+bench-growth: bench ## How rate and memory change up to 10 million rows; half an hour
 
 lint: $(VENV)/.dev ## Check style, types and the floors of the house
 	$(BIN)/ruff check .

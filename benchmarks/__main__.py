@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import cost, dispatch, inflight, latency, machine, peers_sending, peers_tailing, tail
+from benchmarks import cost, dispatch, growth, inflight, latency, machine, peers_sending, peers_tailing, tail
 from benchmarks.bench import Bench, say
 from benchmarks.measure import Figure, Verdict
 from benchmarks.servers import on_disk
@@ -23,7 +23,11 @@ MEASURES: dict[str, Measure] = {
     "latency": latency.measure,
     "cost": cost.measure,
     "followers": peers_tailing.measure,
+    "growth": growth.measure,
+    "growth-whole": growth.measure_whole,
 }
+# These take a quarter of an hour and more by themselves: only when they are asked for.
+_LONG = {"growth-whole"}
 
 
 def main() -> int:
@@ -61,7 +65,12 @@ def _one(bench: Bench, name: str) -> list[Figure]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds: under 3 minutes")
-    parser.add_argument("--only", type=_names, default=list(MEASURES), help=f"some of {','.join(MEASURES)}")
+    parser.add_argument(
+        "--only",
+        type=_names,
+        default=[name for name in MEASURES if name not in _LONG],
+        help=f"some of {','.join(MEASURES)}",
+    )
     parser.add_argument("--json", type=Path, help="write all figures and runs there")
     return parser.parse_args()
 

@@ -30,7 +30,7 @@ class Bench:
     @property
     def rounds(self) -> int:
         """How often contenders take turns."""
-        return 2 if self.quick else 3
+        return 1 if self.quick else 3
 
     def pick(self, quick: int, full: int) -> int:
         """Return the size of something: a small one if it has to be quick."""

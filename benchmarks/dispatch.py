@@ -13,7 +13,7 @@ from benchmarks.receiver import Receiver
 from tests.servers import Server
 
 _THREADS = 8
-_STARTED = timedelta(seconds=4)
+STARTED = timedelta(seconds=4)
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
@@ -51,7 +51,7 @@ def rate(
     )
     with sidecars.opened(path, role="dispatch") as hub:
         # Due when all processes have started: what is measured is their work, not how they begin.
-        queued.fill(hub.store, requests, now=hub.clock.now() + _STARTED)
+        queued.fill(hub.store, requests, now=hub.clock.now() + STARTED)
         receiver.reset()
         with sidecars.running(path, "--role", "dispatch", processes=processes):
             counted = receiver.wait_for(requests)

@@ -29,6 +29,12 @@ def resident_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB
 
 
+def most_mb(pid: int) -> float:
+    """Return the most resident memory that a process ever had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def family(pid: int) -> list[int]:
     """Return a process and all that descend from it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -1,0 +1,198 @@
+"""What grows must not slow it: backlog, rules, services, depth of the queue, length of the request log.
+
+Each step is a process of its own, so that its memory is its own. Rate and memory are shown step by step.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import moodlelog, queued, sidecars, usage
+from benchmarks.bench import Bench, fresh, say
+from benchmarks.dispatch import STARTED
+from benchmarks.measure import Figure, at_most, figure
+from benchmarks.receiver import Receiver
+from benchmarks.sidecars import RULE
+from sidecar.store import cursors
+from sidecar.store.engine import Database
+from tests import campus
+
+_SENT = 4_000  # deliveries whose sending is timed, where there are so many
+_REPEATS = 3
+_SMALL = 10_000  # sizes that chance counts most for
+_WARM_SENT = 1_000  # before that count begins
+_WARM_ROWS = 50_000  # about as much as the first round reads
+_READ_FOR_RULES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one size came to: rows or deliveries a second, and the most memory of the process."""
+
+    rate: float
+    memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How far each of the curves goes."""
+
+    backlog: Sequence[int]
+    rules: Sequence[int]
+    services: Sequence[int]
+    depth: Sequence[int]
+    log: Sequence[int]
+
+
+SOME = Range(
+    backlog=(10_000, 100_000, 1_000_000),
+    rules=(10, 100, 1_000),
+    services=(1, 10, 100),
+    depth=(1_000, 10_000, 100_000),
+    log=(1_000, 1_000_000),
+)
+WHOLE = Range(
+    backlog=(10_000, 100_000, 1_000_000, 10_000_000),
+    rules=(10, 30, 100, 300, 1_000),
+    services=(1, 3, 10, 30, 100),
+    depth=(1_000, 10_000, 100_000, 1_000_000),
+    log=(1_000, 10_000, 100_000, 1_000_000, 10_000_000),
+)
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Yield the curves over a range that takes minutes."""
+    yield from curves(bench, SOME)
+
+
+def measure_whole(bench: Bench) -> Iterator[Figure]:
+    """Yield the curves over the whole range."""
+    yield from curves(bench, WHOLE)
+
+
+def curves(bench: Bench, wanted: Range) -> Iterator[Figure]:
+    """Yield how rate and memory change over each range, on MariaDB."""
+    with fresh(bench.mariadb, moodle=True) as moodle:
+        rows = max(wanted.backlog) + _WARM_ROWS
+        say(f"  {moodlelog.fill(moodle, rows):,} rows made")
+        reading = Reading(bench, moodle, rows)
+        yield from _curve("backlog", wanted.backlog, reading.point)
+        yield from _curve("rules", wanted.rules, lambda size: reading.point(_READ_FOR_RULES, rules=size))
+    with Receiver() as receiver:
+        sending = Sending(bench, receiver)
+        yield from _curve("services", wanted.services, lambda size: sending.point(services=size))
+        yield from _curve("depth of the queue", wanted.depth, lambda size: sending.point(depth=size))
+        yield from _curve("request log", wanted.log, lambda size: sending.point(logged=size))
+
+
+def told_of(name: str, points: Mapping[int, Point]) -> Iterator[Figure]:
+    """Yield by how much the rate falls short of its best over a range, and by how much memory grows."""
+    rates, memory = [one.rate for one in points.values()], [one.memory_mb for one in points.values()]
+    steps = [f"{size:,}: {figure(one.rate)}/s, {one.memory_mb:.0f} MB" for size, one in points.items()]
+    falls = (1 - min(rates) / max(rates)) * 100
+    yield Figure(f"growth of {name}: rate within", (falls,), "%", at_most(20), "; ".join(steps))
+    yield Figure(f"growth of {name}: memory within", (max(memory) - min(memory),), "MB", at_most(20))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Reads the end of one large log, with an empty store each time."""
+
+    bench: Bench
+    moodle: str
+    rows: int
+
+    def point(self, backlog: int, *, rules: int = 1) -> Point:
+        """Read so many rows with so many rules; only the first of them wants any of these rows."""
+        store = self.bench.store(self.bench.mariadb)
+        names = unheard_of()
+        others = [RULE | {"name": f"rule-{at}", "event": names[at % len(names)]} for at in range(1, rules)]
+        path = sidecars.config(
+            self.bench.folder,
+            moodle=self.moodle,
+            store=store,
+            receiver="https://crm.example.org",
+            tail={"start": max(self.rows - backlog - _WARM_ROWS, 1)},
+            rules=[RULE, *others],
+        )
+        command = [sys.executable, "-m", "benchmarks.growth", str(path)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
+        return Point(*json.loads(said.stdout.splitlines()[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Sends from a queue, each time by a process of its own."""
+
+    bench: Bench
+    receiver: Receiver
+
+    def point(self, *, services: int = 1, depth: int = _SENT, logged: int = 0) -> Point:
+        """Send the first deliveries of a queue so deep, to so many services, with so long a log."""
+        store = self.bench.store(self.bench.mariadb)
+        names = tuple(f"service-{number}" for number in range(services)) if services > 1 else ("crm",)
+        told = {name: {"base_url": self.receiver.url} for name in (*names, "crm")}
+        path = sidecars.config(
+            self.bench.folder, moodle=store, store=store, receiver=self.receiver.url, services=told
+        )
+        with sidecars.opened(path, role="dispatch") as hub:
+            last = queued.write_log(hub.store, logged, now=hub.clock.now()) if logged else 0
+            due = hub.clock.now() + STARTED
+            if services > 1:
+                queued.fill(hub.store, depth + _WARM_SENT, now=due, services=names)
+            else:
+                queued.multiply(hub.store, depth + _WARM_SENT, now=due)
+            self.receiver.reset()
+            with sidecars.running(path, "--role", "dispatch") as (one,):
+                began, warm = _when(hub.store, last, _WARM_SENT)
+                ended, sent = _when(hub.store, last, warm + min(depth, _SENT))
+                return Point((sent - warm) / (ended - began), usage.most_mb(one.pid))
+
+
+def _when(store: Database, after: int, wanted: int) -> tuple[float, int]:
+    """Wait until so many tries were logged after that one; return when that was, and how many there are."""
+    while (found := queued.settled(store, after=after)) < wanted:
+        time.sleep(0.01)
+    return time.monotonic(), found
+
+
+def unheard_of() -> list[str]:
+    """Return names of events that the log has no row of."""
+    there = {row["eventname"] for row in moodlelog.kinds()}
+    lines = (campus.DATA / "events-4.5.jsonl").read_text().splitlines()
+    return [name for line in lines if (name := json.loads(line)["eventname"]) not in there]
+
+
+def _curve(name: str, sizes: Sequence[int], measured: Callable[[int], Point]) -> Iterator[Figure]:
+    points: dict[int, Point] = {}
+    for size in sizes:
+        some = [measured(size) for _ in range(_REPEATS if size <= _SMALL else 1)]
+        rate = statistics.median(point.rate for point in some)
+        points[size] = Point(rate, max(point.memory_mb for point in some))
+        say(f"  {name} {size:,}: {rate:,.0f}/s, {points[size].memory_mb:.0f} MB")
+    yield from told_of(name, points)
+
+
+def _read(path: Path) -> None:
+    """Read a log to its end in this process; print rows a second after the first round, and memory."""
+    with sidecars.opened(path) as hub:
+        hub.tail.run_once()
+        with hub.store.read() as conn:
+            cursor = cursors.load(conn, hub.settings.site)
+        assert cursor
+        assert cursor.head
+        began = time.perf_counter()
+        while hub.tail.run_once().more:
+            pass
+        rate = (cursor.head - cursor.position) / (time.perf_counter() - began)
+        print(json.dumps([rate, usage.most_mb(os.getpid())]))
+
+
+if __name__ == "__main__":
+    _read(Path(sys.argv[1]))
