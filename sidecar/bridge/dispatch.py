@@ -13,6 +13,7 @@ from random import Random
 from sqlalchemy import Connection
 
 from sidecar.bridge.claims import Claimer
+from sidecar.bridge.effort import Effort
 from sidecar.bridge.lanes import Desk, InHand, Lane, Sent
 from sidecar.bridge.pace import Pace
 from sidecar.bridge.senders import work
@@ -31,7 +32,8 @@ from sidecar.store.settle import settle
 _log = logging.getLogger("mih.dispatch")
 
 _MOST_AT_ONCE = 500
-_LINGER_S, _LONGEST_LINGER_S = 0.01, 0.08
+_LINGER_S, _LONGEST_LINGER_S = 0.01, 0.04
+_STARVED_S = 0.02
 _FEW, _MANY = 10, 20  # settlements in a batch
 _HEALTH_KNOWN_S = 0.25
 
@@ -68,6 +70,7 @@ class Dispatcher:
         self._paused: frozenset[str] = frozenset()
         self._health_until = 0.0
         self._linger_s = _LINGER_S
+        self._effort = Effort()
         self._renew_at = 0.0
         pace = Pace(store, clock)
         self._claimer = Claimer(store, pace, clock, replica=replica, lease_s=settings.lease)
@@ -95,6 +98,7 @@ class Dispatcher:
         self._unsettled += self._gather(0 if self._unsettled else self._wait_s())
         self._settle()
         self._claim()
+        self._grow()
         self._renew()
 
     def stop(self) -> None:
@@ -152,6 +156,8 @@ class Dispatcher:
         now = self._clock.now()
         if any(lane.hot and lane.room and not _paced(lane, now) for lane in self._lanes.values()):
             return 0
+        if any(lane.starved for lane in self._lanes.values()):
+            return _STARVED_S
         if self._next_due is None:
             return self._settings.poll
         return min(max((self._next_due - now).total_seconds(), 0), self._settings.poll)
@@ -269,6 +275,13 @@ class Dispatcher:
         if lane.manners.batches:
             return (waits or due is not None) and self._claimer.claim_batches(lane, now)
         return waits and self._claimer.claim(lane, now)
+
+    def _grow(self) -> None:
+        """Let services that keep their senders waiting have more of them, while this process has time."""
+        starved = [lane for lane in self._lanes.values() if lane.starved]
+        if starved and self._effort.leaves_room():
+            for lane in starved:
+                lane.grow()
 
     def _learn_health(self, conn: Connection) -> None:
         if self._clock.monotonic() >= self._health_until:

@@ -13,9 +13,10 @@ from sidecar.clock import Clock
 from sidecar.model import Attempt, Claimed, Delivery
 from sidecar.settings import BatchSettings, Service
 
-_READ_AHEAD_S = 0.25  # a round of claiming and settling takes up to half of that
+_READ_AHEAD_S = 0.6  # a round of claiming and settling takes up to a third of that
 _MOST_AHEAD = 1_000
 _COUNTED_S = 0.1
+_FIRST_SENDERS = 8
 # A sleep is cut into pieces, so that it also ends by a clock that is turned by hand.
 _PIECE_S = 0.05
 
@@ -101,6 +102,8 @@ class Lane:
         self._closing = threading.Event()
         self._inbox: Inbox[Group] = Inbox()
         self._threads: list[threading.Thread] = []
+        # With a rate limit there is a free sender for each, so that each goes out at its moment.
+        self._most = capacity if service.rate_limit is not None else min(capacity, _FIRST_SENDERS)
 
     @property
     def closing(self) -> bool:
@@ -126,8 +129,8 @@ class Lane:
 
         A service that answers slowly gets nothing in advance, since what waits here is lost time elsewhere.
         Nothing is claimed for a few free places while most are taken: each claim has its cost. With a rate
-        limit there is a free sender for each, so that each goes out at its moment. Where rules send batches
-        nothing is claimed in advance either: they may be large.
+        limit, too, each has a free sender of its own. Where rules send batches nothing is claimed in advance
+        either: they may be large.
         """
         if self.service.rate_limit is not None:
             return max(self.capacity - self._requests, 0)
@@ -151,7 +154,20 @@ class Lane:
         self.in_hand |= {item.claimed.number: item for item in items}
         self._requests += 1
         self._inbox.put(items)
-        if len(self._threads) < min(self.capacity, self._requests):
+        self._start_senders()
+
+    @property
+    def starved(self) -> bool:
+        """Whether more senders could be sending."""
+        return self._most < min(self.capacity, self._requests)
+
+    def grow(self) -> None:
+        """Have up to twice the senders: those that there are wait for the service, not for each other."""
+        self._most = min(self._most * 2, self.capacity)
+        self._start_senders()
+
+    def _start_senders(self) -> None:
+        while len(self._threads) < min(self._most, self._requests):
             name = f"sender-{self.name}-{len(self._threads)}"
             work = (self, self._inbox.reader())
             thread = threading.Thread(target=self.desk.work, args=work, name=name, daemon=True)

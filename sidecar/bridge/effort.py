@@ -1,0 +1,30 @@
+"""How hard this process works: what its threads have used of one core lately."""
+
+import time
+from collections.abc import Callable
+
+_WINDOW_S = 0.02
+# Threads of Python take turns on one core. Beyond this more of them only get in each other's way.
+_MUCH = 0.6
+
+
+class Effort:
+    """Asked by one thread, again and again. `used` and `passed` are two stopwatches, in seconds."""
+
+    def __init__(
+        self,
+        used: Callable[[], float] = time.process_time,
+        passed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._used, self._passed = used, passed
+        self._last = used(), passed()
+
+    def leaves_room(self) -> bool:
+        """Tell whether more threads would get more done; asked again too soon it says no."""
+        used, passed = self._used(), self._passed()
+        over_s = passed - self._last[1]
+        if over_s < _WINDOW_S:
+            return False
+        share = (used - self._last[0]) / over_s
+        self._last = used, passed
+        return share < _MUCH
