@@ -10,7 +10,6 @@ from sidecar.bridge.tail import Tail
 from sidecar.clock import FakeClock
 from sidecar.hub import Loaded, load
 from sidecar.moodle.logstore import LogStore
-from sidecar.store import migrate
 from sidecar.store.engine import Database
 
 
@@ -41,7 +40,6 @@ class Campus:
         self.known, self.clock = known, clock
         self.moodle, self.store = Database(url), Database(url)
         self.log = LogStore()
-        migrate.apply(self.store)
 
     def tail(self, replica: str = "replica-1") -> Tail:
         """Return the tail of one replica."""

@@ -7,23 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, NullPool, column, create_engine, inspect, table, text
 
-from tests.databases import Databases
-
 DATA = Path(__file__).parent / "data" / "moodle"
 # There is no Moodle on SQLite: it gets a translation of MariaDB's.
 _SOURCES = {"mysql": "mariadb", "sqlite": "mariadb", "postgresql": "postgresql"}
-
-_templates: dict[int, str] = {}
-
-
-def template(databases: Databases) -> str:
-    """Return the database to copy for a fresh Moodle, filled once per session."""
-    if id(databases) not in _templates:
-        name = databases.fresh_name("moodle")
-        databases.create_database(name)
-        load(databases.url(name))
-        _templates[id(databases)] = name
-    return _templates[id(databases)]
 
 
 def load(url: str) -> None:

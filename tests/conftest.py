@@ -9,6 +9,8 @@ from typing import TypeVar
 import pytest
 
 from sidecar.clock import FakeClock
+from sidecar.store import migrate
+from sidecar.store.engine import Database as Store
 from tests import campus
 from tests.broker import RabbitMQ
 from tests.databases import Database, Databases, SQLiteFolder
@@ -85,17 +87,37 @@ def databases(backend: str, request: pytest.FixtureRequest) -> Databases:
 
 @pytest.fixture
 def database(databases: Databases) -> Iterator[Database]:
-    """A fresh, empty database, once for every backend."""
-    yield from _made(databases, databases.fresh_name("test"))
+    """A fresh database with the sidecar's empty tables, once for every backend."""
+    yield from _made(databases, copy_of=databases.template("store", make_tables))
+
+
+@pytest.fixture
+def bare_database(databases: Databases) -> Iterator[Database]:
+    """A fresh database without any table, once for every backend."""
+    yield from _made(databases)
 
 
 @pytest.fixture
 def moodle_db(databases: Databases) -> Iterator[Database]:
-    """A fresh copy of a real Moodle's database, on the same server as `database`, once for every backend."""
-    yield from _made(databases, databases.fresh_name("campus"), copy_of=campus.template(databases))
+    """A fresh copy of a real Moodle's database with the sidecar's empty tables, once for every backend."""
+    yield from _made(databases, copy_of=databases.template("campus", campus.load, make_tables))
 
 
-def _made(databases: Databases, name: str, copy_of: str | None = None) -> Iterator[Database]:
+@pytest.fixture
+def bare_moodle_db(databases: Databases) -> Iterator[Database]:
+    """A fresh copy of a real Moodle's database as it is before the sidecar comes, once for every backend."""
+    yield from _made(databases, copy_of=databases.template("moodle", campus.load))
+
+
+def make_tables(url: str) -> None:
+    """Make the sidecar's tables in a database."""
+    store = Store(url)
+    migrate.apply(store)
+    store.close()
+
+
+def _made(databases: Databases, copy_of: str | None = None) -> Iterator[Database]:
+    name = databases.fresh_name()
     databases.create_database(name, copy_of)
     yield databases.describe(name)
     if isinstance(databases, Server):

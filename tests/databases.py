@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -25,6 +26,7 @@ class Databases(ABC):
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
+        self._templates: dict[str, str] = {}
 
     def fresh_name(self, stem: str = "test") -> str:
         """Return a name that no other test, and no other session on a shared server, uses."""
@@ -33,6 +35,16 @@ class Databases(ABC):
     def describe(self, name: str) -> Database:
         """Return the database of that name as tests see it."""
         return Database(self.url(name), self.dialect, name)
+
+    def template(self, kind: str, *fill: Callable[[str], object]) -> str:
+        """Return the database to copy for a fresh one of this kind, filled once per session."""
+        if kind not in self._templates:
+            name = self.fresh_name(kind)
+            self.create_database(name)
+            for step in fill:
+                step(self.url(name))
+            self._templates[kind] = name
+        return self._templates[kind]
 
     @abstractmethod
     def url(self, database: str) -> str:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -71,7 +72,7 @@ def _revision(conn: Connection) -> str | None:
 
 
 def _pending(conn: Connection) -> list[str]:
-    script = ScriptDirectory.from_config(_config())
+    script = _scripts()
     here = _revision(conn)
     if here is not None and here not in {revision.revision for revision in script.walk_revisions()}:
         raise MigrationsPending(
@@ -80,6 +81,11 @@ def _pending(conn: Connection) -> list[str]:
         )
     todo = script.iterate_revisions("head", here or "base")
     return [f"{revision.revision} ({revision.doc})" for revision in reversed(list(todo))]
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 @contextmanager

@@ -1,6 +1,10 @@
 """The application: all routes, the guard before them, and the one shape of everything that goes wrong."""
 
+from copy import copy
+from functools import cache
+
 from fastapi import APIRouter, FastAPI
+from starlette.datastructures import State
 from starlette.types import ASGIApp
 
 from sidecar import __version__
@@ -21,7 +25,7 @@ from sidecar.web.desk import Desk
 from sidecar.web.fault import answer_in_words
 from sidecar.web.guard import Guard
 from sidecar.web.pages.gate import Gate
-from sidecar.web.pages.register import attach
+from sidecar.web.pages.register import attach, tabs
 from sidecar.web.pages.wrong import show
 
 _ABOUT = (
@@ -34,14 +38,17 @@ _ABOUT = (
 
 def build(desk: Desk, gate: Gate) -> ASGIApp:
     """Return the application for this desk."""
-    app = routes()
-    app.state.desk = desk
-    app.state.gate = gate
+    app = copy(routes())
+    app.state = State({"desk": desk, "gate": gate, "tabs": tabs()})
     return Guard(app, desk, show)
 
 
+@cache
 def routes() -> FastAPI:
-    """Return the routes without the guard before them: nobody is let in without it."""
+    """Return the routes without the guard before them: nobody is let in without it.
+
+    Making them takes a while, and they are the same for every desk.
+    """
     app = FastAPI(
         title="Moodle Integration Hub",
         version=__version__,

@@ -23,14 +23,14 @@ def receiver() -> Iterator[Sink]:
 
 
 @pytest.fixture
-def make_sidecar(moodle_db: Database, receiver: Sink, tmp_path: Path) -> Iterator[MakeSidecar]:
-    """Sidecars on `moodle_db` that send to `receiver`; all keys of the configuration can be changed."""
+def make_sidecar(bare_moodle_db: Database, receiver: Sink, tmp_path: Path) -> Iterator[MakeSidecar]:
+    """Sidecars on `bare_moodle_db` that send to `receiver`; all keys of the configuration can be changed."""
     made: list[Sidecar] = []
 
     def make(name: str = "sidecar", *, rules: list[dict[str, Any]] | None = None, **sections: Any) -> Sidecar:
         config = {
             "site": "campus",
-            "moodle": {"url": moodle_db.url},
+            "moodle": {"url": bare_moodle_db.url},
             "tail": {"start": "beginning", "poll": 0.1, "lease": 2},
             "dispatch": {"lease": 10, "poll": 0.2},
             "services": {"crm": {"base_url": receiver.url, "retry": {"backoff": 0.1}}},

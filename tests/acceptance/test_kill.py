@@ -24,11 +24,11 @@ def await_arrivals(receiver: Sink, sidecar: Sidecar, number: int) -> None:
     ("backend", "kills"), [("mariadb", 20), ("postgresql", 7), ("sqlite", 7)], indirect=["backend"]
 )
 def test_kills_at_any_moment_lose_nothing(
-    make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink, kills: int
+    make_sidecar: MakeSidecar, bare_moodle_db: Database, receiver: Sink, kills: int
 ) -> None:
     rows = 250 * kills
-    empty_log(moodle_db.url)
-    insert_rows(moodle_db.url, [log_row(userid=n) for n in range(rows)])
+    empty_log(bare_moodle_db.url)
+    insert_rows(bare_moodle_db.url, [log_row(userid=n) for n in range(rows)])
     sidecar = make_sidecar(
         dispatch={"concurrency": _IN_FLIGHT, "lease": 3, "poll": 0.2},
         services={"crm": {"base_url": receiver.url, "timeout": 1}},

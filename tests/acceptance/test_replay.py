@@ -56,9 +56,9 @@ def started(make_sidecar: MakeSidecar, *, lease: int = 8, **sections: object) ->
     ("backend", "rows"), [("mariadb", 5000), ("postgresql", 1500), ("sqlite", 1500)], indirect=["backend"]
 )
 def test_live_events_pass_a_replay(
-    make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink, rows: int
+    make_sidecar: MakeSidecar, bare_moodle_db: Database, receiver: Sink, rows: int
 ) -> None:
-    old_rows(moodle_db.url, rows)
+    old_rows(bare_moodle_db.url, rows)
     sidecar = started(make_sidecar)
     replaying = subprocess.Popen(
         [*MIH, "replay", "--rule", "all", "--from", "1", "--yes", "--config", sidecar.config],
@@ -70,7 +70,7 @@ def test_live_events_pass_a_replay(
     waits_s, during = [], len(receiver.requests)
     for number in range(10):
         began = time.monotonic()
-        insert_rows(moodle_db.url, [log_row(userid=1_000_000 + number, timecreated=int(time.time()))])
+        insert_rows(bare_moodle_db.url, [log_row(userid=1_000_000 + number, timecreated=int(time.time()))])
         eventually(lambda n=number: any(b["userid"] == 1_000_000 + n for b in receiver.bodies))  # type: ignore[misc]
         waits_s.append(time.monotonic() - began)
     after = len(receiver.requests)
@@ -89,9 +89,11 @@ def test_live_events_pass_a_replay(
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("backend", ["mariadb", "postgresql", "sqlite"], indirect=True)
-def test_a_replay_goes_on_after_kills(make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink) -> None:
+def test_a_replay_goes_on_after_kills(
+    make_sidecar: MakeSidecar, bare_moodle_db: Database, receiver: Sink
+) -> None:
     rows = 1200
-    old_rows(moodle_db.url, rows)
+    old_rows(bare_moodle_db.url, rows)
     sidecar = started(make_sidecar, lease=3, services={"crm": {"base_url": receiver.url, "timeout": 1}})
     sidecar.kill()
     assert (
@@ -118,9 +120,9 @@ def test_a_replay_goes_on_after_kills(make_sidecar: MakeSidecar, moodle_db: Data
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_without_a_sidecar_the_command_queues_by_itself(
-    make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink
+    make_sidecar: MakeSidecar, bare_moodle_db: Database, receiver: Sink
 ) -> None:
-    old_rows(moodle_db.url, 700)
+    old_rows(bare_moodle_db.url, 700)
     sidecar = make_sidecar(rules=[RULE], tail={"start": "latest", "poll": 0.1, "lease": 2})
     assert sidecar.run("--until-idle") == 0
 

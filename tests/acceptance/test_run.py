@@ -22,13 +22,15 @@ def rows_in_log(url: str) -> int:
         return conn.execute(select(func.count()).select_from(LOG)).scalar_one()
 
 
-def test_every_real_row_arrives_once(make_sidecar: MakeSidecar, moodle_db: Database, receiver: Sink) -> None:
+def test_every_real_row_arrives_once(
+    make_sidecar: MakeSidecar, bare_moodle_db: Database, receiver: Sink
+) -> None:
     sidecar = make_sidecar()
 
     code = sidecar.run("--until-idle")
 
     assert code == 0, sidecar.said
-    assert len(receiver.accepted) == rows_in_log(moodle_db.url)
+    assert len(receiver.accepted) == rows_in_log(bare_moodle_db.url)
     assert receiver.repeated == 0
     assert {body["id"] for body in receiver.bodies} == set(range(1, len(receiver.accepted) + 1))
 
@@ -44,7 +46,9 @@ def test_a_second_run_sends_nothing_again(make_sidecar: MakeSidecar, receiver: S
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_until_idle_waits_for_retries(make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database) -> None:
+def test_until_idle_waits_for_retries(
+    make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
+) -> None:
     failed: set[str] = set()
 
     def fail_each_once(request: Received) -> int:
@@ -64,12 +68,12 @@ def test_until_idle_waits_for_retries(make_sidecar: MakeSidecar, receiver: Sink,
 
     assert sidecar.run("--until-idle") == 0
 
-    assert len(receiver.accepted) == rows_in_log(moodle_db.url)
+    assert len(receiver.accepted) == rows_in_log(bare_moodle_db.url)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_until_idle_leaves_a_dead_service_after_one_probe_and_loses_nothing(
-    make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database
+    make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
 ) -> None:
     receiver.status_of = lambda _: 500
     crm = {
@@ -85,12 +89,12 @@ def test_until_idle_leaves_a_dead_service_after_one_probe_and_loses_nothing(
     receiver.status_of = lambda _: 200
     assert sidecar.run("--until-idle") == 0
 
-    assert len(receiver.accepted) == rows_in_log(moodle_db.url)
+    assert len(receiver.accepted) == rows_in_log(bare_moodle_db.url)
 
 
 @pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)
 def test_the_work_can_be_split_over_two_processes(
-    make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database
+    make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
 ) -> None:
     reader, sender = make_sidecar("reader"), make_sidecar("sender")
 
@@ -98,18 +102,18 @@ def test_the_work_can_be_split_over_two_processes(
     assert receiver.requests == []
     assert sender.run("--until-idle", "--role", "dispatch") == 0
 
-    assert len(receiver.accepted) == rows_in_log(moodle_db.url)
+    assert len(receiver.accepted) == rows_in_log(bare_moodle_db.url)
 
 
 @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
 def test_new_rows_arrive_while_it_runs_and_sigterm_ends_it(
-    make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database
+    make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
 ) -> None:
     sidecar = make_sidecar(tail={"start": "latest", "poll": 0.1})
     sidecar.start()
     eventually(lambda: "sidecar.started" in sidecar.said)
 
-    eventually(lambda: insert_rows(moodle_db.url, [log_row(userid=77)]) and receiver.requests)
+    eventually(lambda: insert_rows(bare_moodle_db.url, [log_row(userid=77)]) and receiver.requests)
     code = sidecar.terminate()
 
     assert code == 0, sidecar.said
@@ -119,7 +123,7 @@ def test_new_rows_arrive_while_it_runs_and_sigterm_ends_it(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_changed_file_is_taken_over_and_a_broken_one_is_refused(
-    make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database
+    make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
 ) -> None:
     sidecar = make_sidecar(rules=[EVERYTHING | {"endpoint": "/old"}], tail={"start": "latest", "poll": 0.1})
     sidecar.start()
@@ -128,12 +132,12 @@ def test_a_changed_file_is_taken_over_and_a_broken_one_is_refused(
 
     sidecar.config.write_text("rules: [")
     eventually(lambda: "config.refused" in sidecar.said)
-    insert_rows(moodle_db.url, [log_row()])
+    insert_rows(bare_moodle_db.url, [log_row()])
     eventually(lambda: receiver.requests)
     config["rules"][0]["endpoint"] = "/new"
     write_config(sidecar.config, **config)
     eventually(lambda: "config.reloaded" in sidecar.said)
-    insert_rows(moodle_db.url, [log_row()])
+    insert_rows(bare_moodle_db.url, [log_row()])
     eventually(lambda: len(receiver.requests) == 2)
 
     assert [request.target for request in receiver.requests] == ["/old", "/new"]
@@ -142,7 +146,7 @@ def test_a_changed_file_is_taken_over_and_a_broken_one_is_refused(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_two_processes_on_one_sqlite_file_share_the_work(
-    make_sidecar: MakeSidecar, receiver: Sink, moodle_db: Database
+    make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
 ) -> None:
     first, second = make_sidecar("first"), make_sidecar("second")
 
@@ -150,7 +154,7 @@ def test_two_processes_on_one_sqlite_file_share_the_work(
     second.start("--until-idle")
 
     assert (first.wait(), second.wait()) == (0, 0), first.said + second.said
-    assert len(receiver.accepted) == rows_in_log(moodle_db.url)
+    assert len(receiver.accepted) == rows_in_log(bare_moodle_db.url)
     assert receiver.repeated == 0
 
 
@@ -184,8 +188,10 @@ def test_a_broken_template_is_found_before_anything_starts(make_sidecar: MakeSid
 
 
 @pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)
-def test_a_wrong_password_ends_with_4_and_says_so(make_sidecar: MakeSidecar, moodle_db: Database) -> None:
-    sidecar = make_sidecar(moodle={"url": moodle_db.url.replace("://", "://nobody_known", 1)})
+def test_a_wrong_password_ends_with_4_and_says_so(
+    make_sidecar: MakeSidecar, bare_moodle_db: Database
+) -> None:
+    sidecar = make_sidecar(moodle={"url": bare_moodle_db.url.replace("://", "://nobody_known", 1)})
 
     assert sidecar.run() == 4
 
@@ -194,9 +200,9 @@ def test_a_wrong_password_ends_with_4_and_says_so(make_sidecar: MakeSidecar, moo
 
 
 def test_a_missing_log_table_ends_with_4_and_names_the_setting(
-    make_sidecar: MakeSidecar, moodle_db: Database
+    make_sidecar: MakeSidecar, bare_moodle_db: Database
 ) -> None:
-    sidecar = make_sidecar(moodle={"url": moodle_db.url, "prefix": "m_"})
+    sidecar = make_sidecar(moodle={"url": bare_moodle_db.url, "prefix": "m_"})
 
     assert sidecar.run() == 4
 
@@ -215,13 +221,13 @@ def test_pending_migrations_end_with_5_and_name_the_command(make_sidecar: MakeSi
 def test_a_database_that_goes_away_is_waited_for_and_nothing_is_lost(
     make_sidecar: MakeSidecar,
     receiver: Sink,
-    moodle_db: Database,
+    bare_moodle_db: Database,
     databases: MariaDB | PostgreSQL,
 ) -> None:
     if not databases.admin_url:
         pytest.skip("a lent server is not killed")
-    before = rows_in_log(moodle_db.url)
-    insert_rows(moodle_db.url, [log_row() for _ in range(1500)])
+    before = rows_in_log(bare_moodle_db.url)
+    insert_rows(bare_moodle_db.url, [log_row() for _ in range(1500)])
     sidecar = make_sidecar()
     sidecar.start()
     eventually(lambda: len(receiver.requests) > 100)
@@ -237,9 +243,11 @@ def test_a_database_that_goes_away_is_waited_for_and_nothing_is_lost(
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_a_read_only_store_ends_with_4_and_says_what_to_do(
-    make_sidecar: MakeSidecar, moodle_db: Database
+    make_sidecar: MakeSidecar, bare_moodle_db: Database
 ) -> None:
-    read_only = make_url(moodle_db.url).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    read_only = make_url(bare_moodle_db.url).update_query_dict(
+        {"options": "-c default_transaction_read_only=on"}
+    )
     sidecar = make_sidecar(store={"url": read_only.render_as_string(hide_password=False)})
 
     assert sidecar.run() == 4

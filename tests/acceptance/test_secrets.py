@@ -83,7 +83,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def scene(moodle_db: Database, gossips: list[Receiver], authority: Authority, tmp_path: Path) -> Scene:
+def scene(bare_moodle_db: Database, gossips: list[Receiver], authority: Authority, tmp_path: Path) -> Scene:
     cert, key = authority.client(PLANTED["KEY_PASSWORD"])
     files = {"ca": authority.file, "cert": cert, "key": key}
     services = planted.services(gossips[0].url, gossips[1].url, files, free_port())
@@ -94,7 +94,7 @@ def scene(moodle_db: Database, gossips: list[Receiver], authority: Authority, tm
     config = write_config(
         tmp_path / "sidecar.yaml",
         site="campus",
-        moodle={"url": moodle_db.url},
+        moodle={"url": bare_moodle_db.url},
         tail={"start": "latest", "poll": 0.1},
         services=services,
         rules=rules,
@@ -105,17 +105,17 @@ def scene(moodle_db: Database, gossips: list[Receiver], authority: Authority, tm
 
 @ON_SQLITE
 def test_no_planted_secret_is_kept_printed_answered_or_logged(
-    moodle_db: Database, gossips: list[Receiver], scene: Scene, capsys: pytest.CaptureFixture[str]
+    bare_moodle_db: Database, gossips: list[Receiver], scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sidecar = Sidecar(scene.config)
     with closing(sidecar):
         assert sidecar.run("--until-idle") == 0, sidecar.said
-        insert_rows(moodle_db.url, [log_row()])
+        insert_rows(bare_moodle_db.url, [log_row()])
         sidecar.start("--log-level", "debug")
-        eventually(lambda: tried(moodle_db.url) == set(scene.services))
-        seen = {"tables": dump(moodle_db.url), **printed(scene, capsys), **answered(scene)}
+        eventually(lambda: tried(bare_moodle_db.url) == set(scene.services))
+        seen = {"tables": dump(bare_moodle_db.url), **printed(scene, capsys), **answered(scene)}
         assert sidecar.terminate() == 0
-        seen |= {"tables in the end": dump(moodle_db.url), "log": sidecar.said}
+        seen |= {"tables in the end": dump(bare_moodle_db.url), "log": sidecar.said}
 
     assert scene.leaks({"what the receivers heard": heard(gossips)}) == expected(scene)
     assert "answered 400" in seen["tables"]

@@ -50,14 +50,14 @@ def environment(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sidecar(moodle_db: Database, environment: Path, tmp_path: Path) -> Iterator[Sidecar]:
+def sidecar(bare_moodle_db: Database, environment: Path, tmp_path: Path) -> Iterator[Sidecar]:
     services = yaml.safe_load(block("yaml"))["services"]
     services["siem"]["base_url"] = str(tmp_path)
     event = {"event": "*", "service": "siem", "max_event_age": "none"}
     config = write_config(
         tmp_path / "sidecar.yaml",
         site="campus",
-        moodle={"url": moodle_db.url},
+        moodle={"url": bare_moodle_db.url},
         services=services,
         rules=[
             {"name": "good", "endpoint": "events.log", **event},
@@ -88,13 +88,13 @@ def test_the_doctor_does_not_try_what_it_does_not_know(sidecar: Sidecar, environ
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_the_example_carries_deliveries(sidecar: Sidecar, moodle_db: Database, tmp_path: Path) -> None:
+def test_the_example_carries_deliveries(sidecar: Sidecar, bare_moodle_db: Database, tmp_path: Path) -> None:
     assert sidecar.run("--until-idle") == 0, sidecar.said
-    insert_rows(moodle_db.url, [log_row(), log_row()])
+    insert_rows(bare_moodle_db.url, [log_row(), log_row()])
     assert sidecar.run("--until-idle") == 0, sidecar.said
 
     written = [json.loads(line) for line in (tmp_path / "events.log").read_text("utf-8").splitlines()]
-    store = Store(moodle_db.url)
+    store = Store(bare_moodle_db.url)
     with store.read() as conn:
         tries = conn.execute(select(log).order_by(log.c.id)).all()
     store.close()

@@ -15,7 +15,7 @@ from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
 from sidecar.model import Circuit, CircuitState
 from sidecar.settings import DispatchSettings, Rule, Service
-from sidecar.store import circuits, migrate, queue, services
+from sidecar.store import circuits, queue, services
 from sidecar.store.engine import Database
 from sidecar.store.tables import dlq, log
 from sidecar.store.tables import queue as queue_table
@@ -55,7 +55,6 @@ class Post:
         self.wanted: dict[str, Service] = {}
         self.rules: list[Rule] = []
         self._dispatchers: list[Dispatcher] = []
-        migrate.apply(self.store)
 
     def service(self, name: str, **options: Any) -> None:
         """Have a service of that name, with a threshold of 3 failures and a cooldown that stays 30 s."""

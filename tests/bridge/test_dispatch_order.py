@@ -14,7 +14,8 @@ from sidecar.settings import Settings
 from sidecar.store import dlq, order, queue
 from tests.bridge.dispatching import Post, idle, passing, until
 from tests.bridge.lines import Protocol, line_up
-from tests.databases import Database
+from tests.conftest import make_tables
+from tests.databases import Database, SQLiteFolder
 from tests.receiver import Receiver, answer, hang
 
 only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -261,13 +262,14 @@ deliveries_of_a_few_keys = st.lists(
 @settings(max_examples=15, deadline=None)
 @given(wanted=deliveries_of_a_few_keys, seed=st.integers(0, 9))
 def test_whatever_fails_each_key_keeps_its_order_and_nothing_is_left(
-    wanted: list[tuple[str, list[int], bool]], seed: int, tmp_path_factory: pytest.TempPathFactory
+    wanted: list[tuple[str, list[int], bool]], seed: int, sqlite: SQLiteFolder
 ) -> None:
     script = {n: [*failures, 404 if bad else 200] for n, (_, failures, bad) in enumerate(wanted, 1)}
     protocol, clock = Protocol(script), FakeClock()
-    store = tmp_path_factory.mktemp("order") / "store.sqlite"
+    name = sqlite.fresh_name()
+    sqlite.create_database(name, copy_of=sqlite.template("store", make_tables))
     with Receiver() as receiver:
-        post = Post(f"sqlite:///{store}", clock, receiver)
+        post = Post(sqlite.url(name), clock, receiver)
         post.service("crm", circuit_breaker={"failure_threshold": 1000}, retry={"max_retries": 3})
         receiver.on("/crm", protocol)
         numbers = list(range(1, len(wanted) + 1))

@@ -17,7 +17,7 @@ from sidecar.clock import FakeClock
 from sidecar.errors import NotFound
 from sidecar.model import Attempt, DeadReason, Decision, Delivery, Outcome, Step, delivery_id
 from sidecar.settings import Service
-from sidecar.store import audit, deliveries, dlq, migrate, queue
+from sidecar.store import audit, deliveries, dlq, queue
 from sidecar.store.audit import Author
 from sidecar.store.engine import Database as Store
 from sidecar.store.find import find_letter
@@ -36,7 +36,6 @@ SOMEBODY = Author("ann", "dashboard")
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     opened = Store(database.url)
-    migrate.apply(opened)
     yield opened
     opened.close()
 

@@ -18,7 +18,7 @@ from sidecar.model import (
     Outcome,
     Step,
 )
-from sidecar.store import circuits, deliveries, migrate, queue
+from sidecar.store import circuits, deliveries, queue
 from sidecar.store.engine import Database as Store
 from sidecar.store.overview import Obstacle
 from tests.build import loaded
@@ -34,7 +34,6 @@ TAKEN = Attempt(Outcome.DELIVERED, NOW, 12.0, status=201)
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     opened = Store(database.url)
-    migrate.apply(opened)
     yield opened
     opened.close()
 

@@ -10,7 +10,7 @@ from sidecar import upkeep
 from sidecar.clock import FakeClock, SystemClock
 from sidecar.model import Claimed, Decision, Settlement, Step
 from sidecar.settings import Settings
-from sidecar.store import log, migrate, queue
+from sidecar.store import log, queue
 from sidecar.store.engine import Database
 from sidecar.store.tables import log as log_table
 from sidecar.store.tables import queue as queue_table
@@ -23,7 +23,6 @@ CLAIMED = Claimed(1, delivery(1), 0, "replica#1")
 @pytest.fixture
 def store(database: databases.Database) -> Iterator[Database]:
     found = Database(database.url)
-    migrate.apply(found)
     yield found
     found.close()
 

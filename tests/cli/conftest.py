@@ -11,7 +11,6 @@ import pytest
 
 from sidecar.cli.main import main
 from sidecar.clock import FakeClock
-from sidecar.store import migrate
 from sidecar.store.engine import Database as Store
 from tests.cli.seeds import Seeds
 from tests.databases import Database
@@ -83,15 +82,21 @@ def bare(
 
 @pytest.fixture
 def mih(bare: Mih, database: Database) -> Mih:
-    """The command line with a configuration whose database is there, without tables."""
+    """The command line with a configuration whose database is there, with tables."""
     bare.write(database.url)
     return bare
 
 
 @pytest.fixture
+def new_mih(bare: Mih, bare_database: Database) -> Mih:
+    """The command line with a configuration whose database is there, without tables."""
+    bare.write(bare_database.url)
+    return bare
+
+
+@pytest.fixture
 def seeds(mih: Mih, database: Database, clock: FakeClock) -> Iterator[Seeds]:
-    """The store of that configuration with its tables, to put things in."""
+    """The store of that configuration, to put things in."""
     store = Store(database.url, pool_size=2)
-    migrate.apply(store)
     yield Seeds(store, clock)
     store.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sidecar.clock import FakeClock
-from sidecar.store import cursors, gaps, migrate
+from sidecar.store import cursors, gaps
 from sidecar.store.engine import Database as Store
 from tests.cli.conftest import Mih
 from tests.cli.seeds import Seeds
@@ -24,7 +24,6 @@ def mih(bare: Mih, moodle_db: Database) -> Mih:
 def seeds(mih: Mih, moodle_db: Database, clock: FakeClock) -> Iterator[Seeds]:
     """The store in that database."""
     store = Store(moodle_db.url, pool_size=2)
-    migrate.apply(store)
     yield Seeds(store, clock)
     store.close()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sidecar.clock import FakeClock
-from sidecar.store import deliveries, migrate
+from sidecar.store import deliveries
 from sidecar.store.engine import Database as Store
 from tests.cli.conftest import Mih
 from tests.cli.seeds import Seeds
@@ -50,7 +50,6 @@ def mih(bare: Mih, campus: Database) -> Mih:
 def seeds(mih: Mih, campus: Database, clock: FakeClock) -> Iterator[Seeds]:
     """The store of that configuration."""
     store = Store(campus.url, pool_size=2)
-    migrate.apply(store)
     yield Seeds(store, clock)
     store.close()
 

@@ -62,9 +62,7 @@ def test_what_is_missing_is_named_and_ends_with_6_until_it_is_repaired(
     assert mih("ledger").code == 0
 
 
-def test_before_the_first_start_there_is_nothing_to_account_for(mih: Mih, database: Database) -> None:
-    mih("migrate")
-
+def test_before_the_first_start_there_is_nothing_to_account_for(mih: Mih) -> None:
     said = mih("ledger")
 
     assert said.code == 0

@@ -8,15 +8,14 @@ import pytest
 from sidecar.settings import load
 from tests.cli.conftest import Mih
 from tests.cli.seeds import Seeds
-from tests.databases import Database
 
 HOST = socket.gethostname()[:60]
 
 
-def test_migrate_makes_the_tables_once(mih: Mih, database: Database) -> None:
-    pending = mih("migrate", "--check")
-    first, second = mih("migrate"), mih("migrate")
-    current = mih("migrate", "--check")
+def test_migrate_makes_the_tables_once(new_mih: Mih) -> None:
+    pending = new_mih("migrate", "--check")
+    first, second = new_mih("migrate"), new_mih("migrate")
+    current = new_mih("migrate", "--check")
 
     assert (pending.code, current.code) == (5, 0)
     assert first.out.startswith("Applied to ")
@@ -24,10 +23,10 @@ def test_migrate_makes_the_tables_once(mih: Mih, database: Database) -> None:
     assert second.out.endswith(" is up to date.\n")
 
 
-def test_sql_is_what_is_pending(mih: Mih) -> None:
-    before = mih("migrate", "--sql")
-    mih("migrate")
-    after = mih("migrate", "--sql")
+def test_sql_is_what_is_pending(new_mih: Mih) -> None:
+    before = new_mih("migrate", "--sql")
+    new_mih("migrate")
+    after = new_mih("migrate", "--sql")
 
     assert "CREATE TABLE mih_queue" in before.out
     assert after.out == "-- Nothing is pending.\n"

@@ -132,8 +132,8 @@ def test_a_killed_process_whose_work_was_taken_over_is_no_trouble(mih: Mih, seed
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_status_works_before_there_are_tables(mih: Mih) -> None:
-    said, as_json = mih("status"), mih("status", "--json")
+def test_status_works_before_there_are_tables(new_mih: Mih) -> None:
+    said, as_json = new_mih("status"), new_mih("status", "--json")
 
     assert said.code == 0
     assert said.out.startswith("The sidecar has no tables in sqlite://")
@@ -142,8 +142,8 @@ def test_status_works_before_there_are_tables(mih: Mih) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_other_commands_name_the_way_to_the_tables(mih: Mih) -> None:
-    said = [mih(*args) for args in (("queue", "list"), ("dlq", "list"), ("circuits", "list"))]
+def test_other_commands_name_the_way_to_the_tables(new_mih: Mih) -> None:
+    said = [new_mih(*args) for args in (("queue", "list"), ("dlq", "list"), ("circuits", "list"))]
 
     assert [one.code for one in said] == [5, 5, 5]
     assert all("run `mih migrate`" in one.err for one in said)

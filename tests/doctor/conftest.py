@@ -9,10 +9,7 @@ import pytest
 from sidecar.clock import Clock, FakeClock
 from sidecar.doctor import Report, examine
 from sidecar.doctor.findings import Finding
-from sidecar.store import migrate
-from sidecar.store.engine import Database as Store
 from tests.build import loaded
-from tests.databases import Database
 
 RULE = {
     "name": "viewed",
@@ -44,12 +41,3 @@ def patient(tmp_path: Path, clock: FakeClock) -> Patient:
         return examine(known.settings, known.source, known.book, clock=at)
 
     return see
-
-
-@pytest.fixture
-def migrated(moodle_db: Database) -> Database:
-    """A real Moodle's database with the sidecar's tables in it."""
-    store = Store(moodle_db.url)
-    migrate.apply(store)
-    store.close()
-    return moodle_db

@@ -49,8 +49,8 @@ class Patient:
 
 
 @pytest.fixture
-def patient(migrated: Database, tmp_path: Path, clock: FakeClock) -> Patient:
-    return Patient(migrated.url, tmp_path, clock)
+def patient(moodle_db: Database, tmp_path: Path, clock: FakeClock) -> Patient:
+    return Patient(moodle_db.url, tmp_path, clock)
 
 
 def test_what_is_sound_is_counted(patient: Patient) -> None:

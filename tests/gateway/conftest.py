@@ -9,7 +9,6 @@ import pytest
 from sidecar.clock import FakeClock
 from sidecar.gateway.gateway import Gateway
 from sidecar.settings import Settings
-from sidecar.store import migrate
 from sidecar.store.engine import Database
 from tests import databases
 from tests.receiver import Receiver
@@ -55,7 +54,6 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def store(database: databases.Database) -> Iterator[Database]:
     found = Database(database.url)
-    migrate.apply(found)
     yield found
     found.close()
 

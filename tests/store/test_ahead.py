@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.model import Decision, Outcome, Route, Step
-from sidecar.store import ahead, migrate, queue
+from sidecar.store import ahead, queue
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW, attempt
@@ -18,7 +18,6 @@ AFTER = NOW + timedelta(seconds=1)
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     yield made
     made.close()
 

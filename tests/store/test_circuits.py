@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.model import Circuit, CircuitState
-from sidecar.store import circuits, migrate
+from sidecar.store import circuits
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW
@@ -21,7 +21,6 @@ COUNTING = Circuit("erp", window_at=NOW, window_requests=12, window_failures=5)
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     yield made
     made.close()
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sidecar.store import counts, migrate
+from sidecar.store import counts
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW
@@ -17,7 +17,6 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     yield made
     made.close()
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sidecar.errors import LeaseLost
 from sidecar.model import Cursor
-from sidecar.store import cursors, migrate
+from sidecar.store import cursors
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW
@@ -21,7 +21,6 @@ LATER = NOW + timedelta(seconds=5)
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     with made.write() as conn:
         cursors.create(conn, "campus", 2**40, now=NOW)
     yield made

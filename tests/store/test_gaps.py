@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.model import Gap
-from sidecar.store import gaps, migrate
+from sidecar.store import gaps
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW
@@ -17,7 +17,6 @@ FAR = 2**40
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     with made.write() as conn:
         gaps.remember(conn, "campus", [(FAR, FAR + 9), (5, 5), (7, 8)], seen_at=NOW)
         gaps.remember(conn, "other", [(1, 100)], seen_at=NOW)

@@ -71,18 +71,18 @@ def statements(name: str, filled: dict[str, str]) -> list[str]:
 
 
 @pytest.fixture
-def site(moodle_db: Database, databases: Databases) -> Iterator[Site]:
+def site(bare_moodle_db: Database, databases: Databases) -> Iterator[Site]:
     server = cast("Server", databases)
-    site = Site(moodle_db.url, moodle_db.dialect)
+    site = Site(bare_moodle_db.url, bare_moodle_db.dialect)
     filled = {
-        "@MOODLE_DB@": moodle_db.name,
-        "@STORE_DB@": moodle_db.name,
+        "@MOODLE_DB@": bare_moodle_db.name,
+        "@STORE_DB@": bare_moodle_db.name,
         "@PREFIX@": "mdl_",
         "@SCHEMA@": "public",
         "@HOST@": "%",
         **{f"@{who}_PASSWORD@": PASSWORD for who in ("MIGRATE", "APP", "REPORT")},
     }
-    grants = statements(f"grants/{moodle_db.dialect}.sql", filled)
+    grants = statements(f"grants/{bare_moodle_db.dialect}.sql", filled)
     accounts = [one for one in grants if one.startswith("CREATE")]
     # Statements about the sidecar's tables, which are there only after `mih migrate`: the last part.
     after = [one for one in grants if _needs_tables(one)]
@@ -93,7 +93,7 @@ def site(moodle_db: Database, databases: Databases) -> Iterator[Site]:
         store = Store(site.url_of("mih_migrate"))
         migrate.apply(store)
         store.close()
-        for name in ("common", moodle_db.dialect):
+        for name in ("common", bare_moodle_db.dialect):
             site.run("mih_migrate", *statements(f"views/{name}.sql", {}))
         site.run(None, *after)
         yield site

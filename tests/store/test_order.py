@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sidecar.model import Attempt, Claimed, Decision, Outcome, Step
-from sidecar.store import ahead, migrate, order, queue
+from sidecar.store import ahead, order, queue
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW, delivery, numbers
@@ -21,7 +21,6 @@ PARKED = Decision(Step.PARK)
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     yield made
     made.close()
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.model import DeadLetter, DeadReason, DeliveryState
-from sidecar.store import deliveries, dlq, migrate, queue
+from sidecar.store import deliveries, dlq, queue
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW, delivery, numbers
@@ -19,7 +19,6 @@ AWKWARD = "\"' \\ \\n %s :name {{ x }} <b> \u202e ﬁ 𝄞 😀 \r\n\t\x01 ?"
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     yield made
     made.close()
 

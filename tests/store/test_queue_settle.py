@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from sidecar.model import DeadReason, Decision, Outcome, Settlement, Step
-from sidecar.store import dlq, log, migrate, queue
+from sidecar.store import dlq, log, queue
 from sidecar.store.engine import Database as Store
 from sidecar.store.settle import settle as write
 from sidecar.store.tables import log as log_table
@@ -23,7 +23,6 @@ ILL = attempt(Outcome.FAILED, status=503, error="answered 503", response="later 
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     yield made
     made.close()
 

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.gateway.rate import free_slots
 from sidecar.model import Circuit
-from sidecar.store import circuits, migrate, rates
+from sidecar.store import circuits, rates
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW
@@ -17,7 +17,6 @@ from tests.deliveries import NOW
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     with made.write() as conn:
         circuits.create(conn, ["crm", "erp"], now=NOW)
     yield made

@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.model import Circuit, CircuitState
 from sidecar.settings import Rule, Service
-from sidecar.store import circuits, counts, migrate, rules, services
+from sidecar.store import circuits, counts, rules, services
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW
@@ -19,7 +19,6 @@ LATER = NOW + timedelta(minutes=1)
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     yield made
     made.close()
 

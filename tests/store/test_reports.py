@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, NullPool, Table, create_engine, insert
 
-from sidecar.store import migrate, tables
+from sidecar.store import tables
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 
@@ -22,7 +22,6 @@ Report = Callable[..., list[tuple[Any, ...]]]
 def conn(database: Database) -> Iterator[Connection]:
     """A connection to a store with a morning's rows in it."""
     store = Store(database.url)
-    migrate.apply(store)
     store.close()
     with create_engine(database.url, poolclass=NullPool).begin() as connection:
         for table, rows in MORNING:

@@ -21,8 +21,8 @@ def test_the_sql_for_a_dba_is_what_the_migrations_do(dialect: str) -> None:
     assert (SCHEMA / f"{dialect}.sql").read_text() == migrate.sql(dialect), "run `make schema`"
 
 
-def test_the_migrations_build_the_tables_that_the_code_sees(database: Database) -> None:
-    store = Store(database.url)
+def test_the_migrations_build_the_tables_that_the_code_sees(bare_database: Database) -> None:
+    store = Store(bare_database.url)
     migrate.apply(store)
 
     with store.read() as conn:
@@ -35,13 +35,13 @@ def test_the_migrations_build_the_tables_that_the_code_sees(database: Database) 
     assert differences == []
 
 
-def test_the_sql_for_a_dba_runs_and_leaves_nothing_to_migrate(database: Database) -> None:
-    text = (SCHEMA / f"{database.dialect}.sql").read_text()
-    with create_engine(database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as conn:
+def test_the_sql_for_a_dba_runs_and_leaves_nothing_to_migrate(bare_database: Database) -> None:
+    text = (SCHEMA / f"{bare_database.dialect}.sql").read_text()
+    with create_engine(bare_database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as conn:
         for statement in filter(str.strip, text.split(";\n")):
             conn.exec_driver_sql(statement)
         names = inspect(conn).get_table_names()
-    store = Store(database.url)
+    store = Store(bare_database.url)
 
     todo = migrate.pending(store)
 

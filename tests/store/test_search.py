@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Connection, event, insert, text
 
 from sidecar.model import DeliveryState
-from sidecar.store import migrate
 from sidecar.store.engine import Database as Store
 from sidecar.store.search import Wanted, of_events, search
 from sidecar.store.tables import queue
@@ -20,7 +19,6 @@ from tests.deliveries import NOW
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     opened = Store(database.url)
-    migrate.apply(opened)
     yield opened
     opened.close()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event, insert, select
 from sidecar import upkeep
 from sidecar.clock import FakeClock
 from sidecar.settings import Settings
-from sidecar.store import migrate, stats, tables, trends
+from sidecar.store import stats, tables, trends
 from sidecar.store.engine import Database
 from sidecar.store.latencies import EDGES, bucket
 from sidecar.store.stats import Span
@@ -25,7 +25,6 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 @pytest.fixture
 def store(database: databases.Database) -> Iterator[Database]:
     found = Database(database.url)
-    migrate.apply(found)
     yield found
     found.close()
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from sidecar.model import Outcome
-from sidecar.store import migrate, tables
+from sidecar.store import tables
 from sidecar.store.engine import Database
 from sidecar.store.tries import Found, Wanted, search
 from tests import databases
@@ -24,7 +24,6 @@ ANALYZE = {"sqlite": "ANALYZE", "mysql": "ANALYZE TABLE mih_log", "postgresql": 
 def store(database: databases.Database) -> Iterator[Database]:
     """30,000 tries, one a second; of `rare` are the very first two and one in the middle."""
     found = Database(database.url)
-    migrate.apply(found)
     with found.write() as conn:
         for start in range(0, COUNT, 5_000):
             conn.execute(insert(tables.log), [_row(number) for number in range(start, start + 5_000)])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from sidecar.settings import Definition, Kind
-from sidecar.store import definitions, made, migrate, vault
+from sidecar.store import definitions, made, vault
 from sidecar.store.engine import Database as Store
 from sidecar.store.tables import secrets
 from sidecar.store.vault import Keys, NoKey
@@ -22,7 +22,6 @@ VALUE = "planted-secret-51c7"
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made_now = Store(database.url)
-    migrate.apply(made_now)
     yield made_now
     made_now.close()
 

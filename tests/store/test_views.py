@@ -10,7 +10,7 @@ from sqlalchemy import Connection, NullPool, create_engine, insert, text
 
 from sidecar.model import DeadReason
 from sidecar.settings import Service
-from sidecar.store import cursors, gaps, migrate, services, tables
+from sidecar.store import cursors, gaps, services, tables
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 
@@ -47,7 +47,6 @@ def make_views(conn: Connection) -> None:
 def conn(database: Database) -> Iterator[Connection]:
     """An autocommit connection to a store with its views."""
     store = Store(database.url)
-    migrate.apply(store)
     store.close()
     engine = create_engine(database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

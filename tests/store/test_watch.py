@@ -13,7 +13,7 @@ from sidecar import upkeep
 from sidecar.model import Level, Watched
 from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings
-from sidecar.store import counts, cursors, migrate, tables, watch
+from sidecar.store import counts, cursors, tables, watch
 from sidecar.store.engine import Database as Store
 from sidecar.store.sentences import remark_of, remedy, say
 from tests.databases import Database
@@ -35,7 +35,6 @@ class Watcher:
     def __init__(self, url: str) -> None:
         self.store = Store(url)
         self.clock = ServerClock(self.store)
-        migrate.apply(self.store)
         self.settings = Settings.model_validate({"site": "campus", "moodle": {"url": url}})
         self._url = url
         self.run(

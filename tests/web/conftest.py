@@ -15,7 +15,7 @@ from sidecar.web.server import Server
 from tests.cli.seeds import Seeds
 from tests.databases import Database
 from tests.receiver import Receiver
-from tests.web.people import Browser, add
+from tests.web.people import Browser, add, plain_client
 
 TOKENS = {role: f"{role}-token-of-some-length" for role in ("view", "call", "manage")}
 
@@ -49,7 +49,7 @@ class Site:
         self.hub.close()
 
     def _client(self, headers: dict[str, str]) -> httpx.Client:
-        return httpx.Client(base_url=self.server.url, headers=headers, timeout=20)
+        return plain_client(self.server.url, headers)
 
 
 MakeSite = Callable[..., Site]

@@ -39,7 +39,6 @@ PAGES = (
 
 def attach(app: FastAPI) -> None:
     """Add all routes of the dashboard. What is in PAGES is for people with the role `view` at least."""
-    app.state.tabs = tabs()
     app.add_exception_handler(SignInFirst, _sign_in_first)
     app.include_router(assets.router)
     app.include_router(signing.router, include_in_schema=False)
