@@ -86,7 +86,7 @@ class Bench:
 def fresh(server: Server, *, moodle: bool = False) -> Iterator[str]:
     """Make a database, empty or a copy of a real Moodle's, and drop it at the end; yields its URL."""
     name = server.fresh_name("bench")
-    server.create_database(name, copy_of=campus.template(server) if moodle else None)
+    server.create_database(name, copy_of=server.template("moodle", campus.load) if moodle else None)
     try:
         yield server.url(name)
     finally:

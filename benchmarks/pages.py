@@ -130,7 +130,7 @@ def of_server(server: Databases, wanted: argparse.Namespace) -> Iterator[dict[st
     """Fill one server and measure all pages on it."""
     name, moodle = server.fresh_name("pages"), server.fresh_name("campus")
     server.create_database(name)
-    server.create_database(moodle, copy_of=campus.template(server))
+    server.create_database(moodle, copy_of=server.template("moodle", campus.load))
     config = {
         "site": "campus",
         "moodle": {"url": server.url(moodle)},
