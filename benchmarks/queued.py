@@ -17,10 +17,12 @@ _FOUR_WEEKS_S = 28 * 24 * 3600
 _UNLIKE = "CONCAT('0b7c1f0e-93ab-5a2c-8d12-', LPAD(n, 12, '0'))"
 
 
-def fill(store: Database, count: int, *, now: datetime, services: tuple[str, ...] = ("crm",)) -> None:
-    """Queue so many deliveries, all due, spread over the services."""
-    for start in range(0, count, _AT_ONCE):
-        numbers = range(start, min(start + _AT_ONCE, count))
+def fill(
+    store: Database, count: int, *, now: datetime, services: tuple[str, ...] = ("crm",), first: int = 0
+) -> None:
+    """Queue so many deliveries, all due, spread over the services; `first` is the number of the first."""
+    for start in range(first, first + count, _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, first + count))
         with store.write() as conn:
             queue.enqueue(conn, [_delivery(number, services, now) for number in numbers], now=now)
 

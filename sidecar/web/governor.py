@@ -1,5 +1,6 @@
 """Pages stand back while deliveries are under way: who hammers the dashboard slows himself, not the work."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,13 +10,16 @@ import anyio
 from sidecar.web.fault import Fault
 
 # While there is work, pages take this share of the time; what people click is far below.
-_SHARE = 0.1
+_SHARE = 0.05
 # What pages may take at once after a quiet time, in seconds.
-_SAVED_S = 2.0
+_SAVED_S = 1.0
 # A page is thought to take so long until it is known; one that waits for others takes no more than the most.
 _USUAL_S = 0.02
 _MOST_S = 0.2
 _SHORTEST_S = 0.01
+# Work comes in waves: between two of them nobody has nothing to do.
+_LULL_S = 1.0
+_AT_ONCE = 2
 _MOST_WAITING = 20
 _COME_AGAIN_S = 5
 
@@ -32,37 +36,52 @@ class Governor:
     ) -> None:
         self._busy, self._monotonic, self._sleep = busy, monotonic, sleep
         self._saved_s, self._counted_at = _SAVED_S, monotonic()
-        self._waiting = 0
+        self._busy_at = -math.inf
+        self._line = anyio.Lock()
+        self._waiting = self._inside = 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for the turn to make a page. Raises Fault (503) when too many wait for theirs already."""
-        await self._earn()
-        self._saved_s -= _USUAL_S
+        if self._must_wait():
+            await self._wait()
+        self._inside += 1
+        self._pay(_USUAL_S)
         began = self._monotonic()
         try:
             yield
         finally:
-            self._saved_s -= min(self._monotonic() - began, _MOST_S) - _USUAL_S
+            self._inside -= 1
+            self._pay(min(self._monotonic() - began, _MOST_S) - _USUAL_S)
 
-    async def _earn(self) -> None:
-        self._count()
-        if self._saved_s >= 0 or not self._busy():
-            return
+    async def _wait(self) -> None:
         if self._waiting >= _MOST_WAITING:
+            # Not at once: whoever hammers would be back at once, and to refuse takes time, too.
+            await self._sleep(_COME_AGAIN_S)
             raise _too_busy()
         self._waiting += 1
         try:
-            while self._saved_s < 0 and self._busy():
-                await self._sleep(min(max(-self._saved_s / _SHARE, _SHORTEST_S), 1))
-                self._count()
+            async with self._line:  # the first of the line looks at the time, the others sleep
+                while self._must_wait():
+                    await self._sleep(min(max(-self._saved_s / _SHARE, _SHORTEST_S), 1))
         finally:
             self._waiting -= 1
 
-    def _count(self) -> None:
+    def _must_wait(self) -> bool:
         now = self._monotonic()
         self._saved_s = min(self._saved_s + (now - self._counted_at) * _SHARE, _SAVED_S)
         self._counted_at = now
+        return self._is_busy(now) and (self._saved_s < 0 or self._inside >= _AT_ONCE)
+
+    def _pay(self, cost_s: float) -> None:
+        self._saved_s -= cost_s
+        if not self._is_busy(self._monotonic()):
+            self._saved_s = max(self._saved_s, 0)  # what nobody was kept waiting by is no debt
+
+    def _is_busy(self, now: float) -> bool:
+        if self._busy():
+            self._busy_at = now
+        return now - self._busy_at <= _LULL_S
 
 
 def _too_busy() -> Fault:

@@ -37,8 +37,18 @@ def hammered(day: Day, pages: int, each_s: float) -> float:
     return pages * each_s / (day.now - began)
 
 
-def test_hammered_pages_take_a_tenth_of_the_time_while_there_is_work() -> None:
-    assert hammered(Day(), 5000, 0.01) == pytest.approx(0.1, abs=0.01)
+def test_hammered_pages_take_a_twentieth_of_the_time_while_there_is_work() -> None:
+    assert hammered(Day(), 5000, 0.01) == pytest.approx(0.05, abs=0.005)
+
+
+def test_what_was_taken_while_there_was_no_work_is_no_debt_when_some_comes() -> None:
+    day = Day()
+    day.busy = False
+    hammered(day, 300, 0.1)
+
+    day.busy = True
+
+    assert hammered(day, 1, 0.1) == pytest.approx(1.0)
 
 
 def test_pages_take_what_they_want_while_there_is_no_work() -> None:
@@ -63,12 +73,15 @@ def test_a_crowd_is_told_to_come_again() -> None:
     day = Day()
     hammered(day, 300, 0.01)
     told: list[Fault] = []
+    held_s: list[float] = []
 
     async def one() -> None:
+        began = day.now
         try:
             await day.page(0.2)
         except Fault as fault:
             told.append(fault)
+            held_s.append(day.now - began)
 
     async def crowd() -> None:
         async with anyio.create_task_group() as group:
@@ -79,3 +92,40 @@ def test_a_crowd_is_told_to_come_again() -> None:
 
     assert told
     assert {fault.status for fault in told} == {503}
+    # Refused at once they would be back at once.
+    assert min(held_s) >= 5
+
+
+def test_two_pages_at_most_are_made_at_once_while_there_is_work() -> None:
+    day, inside = Day(), [0]
+    seen: list[int] = []
+
+    async def one() -> None:
+        async with day.governor.turn():
+            inside[0] += 1
+            seen.append(inside[0])
+            await day.sleep(0.01)
+            inside[0] -= 1
+
+    async def crowd() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(15):
+                group.start_soon(one)
+
+    anyio.run(crowd)
+
+    assert (len(seen), max(seen)) == (15, 2)
+
+
+def test_a_moment_between_two_waves_of_work_is_no_quiet_time() -> None:
+    day = Day()
+    hammered(day, 300, 0.01)
+
+    day.busy = False
+    in_the_moment = hammered(day, 3, 0.2)
+    day.now += 2
+    afterwards = hammered(day, 300, 0.01)
+
+    # The first of three pages of 0.2 s has waited for a second.
+    assert in_the_moment == pytest.approx(0.6 / 1.6, abs=0.05)
+    assert afterwards == pytest.approx(1.0)

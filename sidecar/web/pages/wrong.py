@@ -26,6 +26,10 @@ _TITLES: Mapping[int, tuple[str, str]] = {
         N_("Deliveries wait and nothing is lost. This page comes back when the database does."),
     ),
 }
+_BUSY = (
+    N_("Deliveries go first"),
+    N_("The sidecar is sending, and more pages are asked for than it makes meanwhile. Try again in a moment."),
+)
 _OTHERWISE = (N_("That did not work"), N_("Mend what is named below and try again."))
 
 
@@ -33,7 +37,7 @@ def show(request: Request, fault: Fault) -> Response:
     """Return the answer to a request that did not succeed."""
     if not _is_for_people(request):
         return fault.response()
-    title, text = _TITLES.get(fault.status, _OTHERWISE)
+    title, text = _BUSY if fault.problem.code == "busy" else _TITLES.get(fault.status, _OTHERWISE)
     page: Page | None = request.scope.get("mih.page")
     values = {
         "title": title,
