@@ -28,7 +28,7 @@ _TITLES: Mapping[int, tuple[str, str]] = {
 }
 _BUSY = (
     N_("Deliveries go first"),
-    N_("The sidecar is sending, and more pages are asked for than it makes meanwhile. Try again in a moment."),
+    N_("More pages are asked for than the sidecar makes while it is sending. Try again in a moment."),
 )
 _OTHERWISE = (N_("That did not work"), N_("Mend what is named below and try again."))
 
