@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar import upkeep
 from sidecar.bridge.backfill import Backfill
+from sidecar.bridge.calm import Calm
 from sidecar.bridge.quiet import unfinished
 from sidecar.hub import Hub
 from sidecar.store import cursors, replicas
@@ -23,7 +24,7 @@ _BEAT_S = 5
 _RELOAD_S = 2
 _LOOK_S = 3
 _CLOCK_S = 60
-_EXPIRE_S = 5
+_EXPIRE_S = 10
 _PRUNE_S = 600
 _STATS_S = 60
 _WATCH_S = 60
@@ -139,6 +140,7 @@ class Scheduler:
             lease_s=hub.settings.tail.lease,
         )
         self._started_at = hub.clock.now()
+        self._calm = Calm(hub.clock)
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
         self._ticker = Ticker()
         self._plan(reload)
@@ -219,8 +221,14 @@ class Scheduler:
         every(_STATS_S, Steady("stats", self._roll_up, self._hub), delay_s=5)
 
     def _read_all(self) -> None:
-        while not self._stop.is_set() and self._hub.tail.run_once().more:
-            pass
+        if self._calm.may_skip(self._hub.settings.tail.poll):
+            return
+        while not self._stop.is_set():
+            done = self._hub.tail.run_once()
+            if done.moved:
+                self._calm.stirred()
+            if not done.more:
+                break
 
     def _conduct(self) -> None:
         while not self._stop.is_set():
@@ -236,7 +244,7 @@ class Scheduler:
             self._hub.dispatcher.wake()  # what waited for one of them may go now
 
     def _replay(self) -> None:
-        if self._backfill.run_once(self._hub.tail.harvester):
+        if self._hub.replaying and self._backfill.run_once(self._hub.tail.harvester):
             self._hub.dispatcher.wake()
 
     def _prune(self) -> None:
@@ -256,7 +264,7 @@ class Scheduler:
         upkeep.set_clock(self._hub.store, self._hub.clock)
 
     def _beat(self) -> None:
-        with self._hub.store.write() as conn:
+        with self._hub.store.change() as conn:
             replicas.beat(
                 conn,
                 self._hub.replica.name,

@@ -14,7 +14,7 @@ from sidecar.settings import Settings
 from sidecar.store import audit, counts, cursors, gaps, log, order, queue, replays, replicas, stats, watch
 from sidecar.store.engine import Database
 from sidecar.store.stats import Span, Tally
-from sidecar.store.waiting import bury_expired
+from sidecar.store.waiting import bury_expired, has_expired
 
 _log = logging.getLogger("mih.upkeep")
 
@@ -38,12 +38,17 @@ def _never() -> bool:
 
 def rescue(store: Database, settings: Settings, clock: Clock) -> int:
     """Free the deliveries of processes that died, and those that were left held; return how many."""
+    lease_s = settings.dispatch.lease
+    with store.read() as conn:
+        stranded = order.stranded(conn)
+        if not stranded and not queue.has_overdue(conn, now=clock.now(), lease_s=lease_s):
+            return 0
     with store.write() as conn:
-        freed = queue.rescue(conn, now=clock.now(), lease_s=settings.dispatch.lease)
-        stranded = order.free_stranded(conn)
-    if freed:
-        _log.warning("upkeep.rescued deliveries=%d: the process that held them is gone", freed)
-    return freed + stranded
+        rescued = queue.rescue(conn, now=clock.now(), lease_s=lease_s)
+        freed = order.free(conn, stranded)
+    if rescued:
+        _log.warning("upkeep.rescued deliveries=%d: the process that held them is gone", rescued)
+    return rescued + freed
 
 
 def expire(store: Database, clock: Clock) -> int:
@@ -51,6 +56,9 @@ def expire(store: Database, clock: Clock) -> int:
 
     In short transactions; any number of replicas may do it.
     """
+    with store.read() as conn:
+        if not has_expired(conn, clock.now()):
+            return 0
     expired = _in_pieces(store, lambda conn: bury_expired(conn, now=clock.now(), limit=_PIECE))
     if expired:
         _log.warning("upkeep.expired deliveries=%d: they waited longer than expires_after", expired)

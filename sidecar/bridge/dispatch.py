@@ -10,8 +10,7 @@ from math import inf
 from queue import Empty, SimpleQueue
 from random import Random
 
-from sqlalchemy import Connection
-
+from sidecar.bridge.calm import Calm
 from sidecar.bridge.claims import Claimer
 from sidecar.bridge.effort import Effort
 from sidecar.bridge.lanes import Desk, InHand, Lane, Sent
@@ -24,7 +23,7 @@ from sidecar.gateway import circuit as breaker
 from sidecar.gateway import health
 from sidecar.model import Circuit, Settlement, Step
 from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
-from sidecar.store import circuits, order, queue, services
+from sidecar.store import lookout, order, queue
 from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
 from sidecar.store.settle import settle
@@ -71,6 +70,7 @@ class Dispatcher:
         self._health_until = 0.0
         self._linger_s = _LINGER_S
         self._effort = Effort()
+        self._calm = Calm(clock)
         self._renew_at = 0.0
         pace = Pace(store, clock)
         self._claimer = Claimer(store, pace, clock, replica=replica, lease_s=settings.lease)
@@ -158,9 +158,10 @@ class Dispatcher:
             return 0
         if any(lane.starved for lane in self._lanes.values()):
             return _STARVED_S
+        poll_s = self._calm.every_s(self._settings.poll)
         if self._next_due is None:
-            return self._settings.poll
-        return min(max((self._next_due - now).total_seconds(), 0), self._settings.poll)
+            return poll_s
+        return min(max((self._next_due - now).total_seconds(), 0), poll_s)
 
     def _gather(self, wait_s: float) -> list[Sent]:
         """Wait for something to happen, then a moment more, so that settlements come in batches.
@@ -204,6 +205,7 @@ class Dispatcher:
         batch = self._unsettled[:number]
         if not batch:
             return
+        self._calm.stirred()
         with self._store.write() as conn:
             now = self._clock.now()
             seen = health.record(conn, sightings(batch, now=now), self._circuits, now=now)
@@ -242,10 +244,7 @@ class Dispatcher:
         if not any(lane.room for lane in self._lanes.values()):
             return
         now = self._clock.now()
-        with self._store.read() as conn:
-            self._learn_health(conn)
-            cold = [lane.name for lane in self._lanes.values() if not lane.hot and self._callable(lane, now)]
-            due = queue.first_due(conn, cold)
+        due = self._look()
         for lane in self._lanes.values():
             circuit = self._circuits.get(lane.name)
             lane.drain_before = circuit.drain_before if circuit else None
@@ -283,12 +282,16 @@ class Dispatcher:
             for lane in starved:
                 lane.grow()
 
-    def _learn_health(self, conn: Connection) -> None:
-        if self._clock.monotonic() >= self._health_until:
-            # In this order: whoever sees that a service goes on also sees where its backlog ends.
-            self._paused = services.paused(conn)
-            self._circuits = circuits.load_all(conn)
-            self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
+    def _look(self) -> Mapping[str, datetime]:
+        """Learn which services can be called, and return when the next delivery of each is due."""
+        every = all(lane.hot or not lane.room for lane in self._lanes.values())
+        if every and self._clock.monotonic() < self._health_until:
+            return {}
+        with self._store.read() as conn:
+            seen = lookout.look(conn)
+        self._paused, self._circuits = seen.paused, seen.circuits
+        self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
+        return seen.due
 
     def _renew(self) -> None:
         """Extend the leases of what is in hand, long before they end."""

@@ -30,11 +30,12 @@ _log = logging.getLogger("mih.tail")
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round of the tail did. `more`: there is more to read right now."""
+    """What one round of the tail did. `moved`: something was there; `more`: there is more right now."""
 
     tailing: bool
     events: int = 0
     queued: int = 0
+    moved: bool = False
     more: bool = False
     problem: str | None = None
 
@@ -98,18 +99,23 @@ class Tail:
         if held is not None and self._clock.monotonic() < self._renew_at:
             return held
         renew_at = self._clock.monotonic() + self._settings.lease / 2
-        if held is None:
-            self._ensure_cursor()
+        cursor = self._take() if held is None else self._renewed(held) or self._take()
+        self._cursor, self._renew_at = cursor, renew_at
+        return cursor
+
+    def _renewed(self, held: Cursor) -> Cursor | None:
+        with self._store.change() as conn:
+            return cursors.renew(conn, held, now=self._clock.now(), lease_s=self._settings.lease)
+
+    def _take(self) -> Cursor | None:
+        """Take the lease, and read again what others may have changed."""
+        self._ensure_cursor()
         with self._store.write() as conn:
             now = self._clock.now()
             cursor = cursors.lease(conn, self._site, self._replica, now=now, lease_s=self._settings.lease)
-            if cursor is not None and held is not None and cursor.fence == held.fence:
-                before, cursor = cursor, replace(cursor, caught_up_at=held.caught_up_at, head=held.head)
-                cursors.advance(conn, before, cursor, now=now)
-            elif cursor is not None:
+            if cursor is not None:
                 self._watch.load(conn)
                 self._register.forget()
-        self._cursor, self._renew_at = cursor, renew_at
         return cursor
 
     def _ensure_cursor(self) -> None:
@@ -157,7 +163,8 @@ class Tail:
         self._cursor = after
         self._mention(harvest)
         self._limit = limit if more else self._settings.batch
-        return Round(True, len(events), len(harvest.deliveries), more)
+        moved = ahead.position != cursor.position or bool(events)
+        return Round(True, len(events), len(harvest.deliveries), moved, more)
 
     def _mention(self, harvest: Harvest) -> None:
         """Say once of each rule that its payloads are large."""

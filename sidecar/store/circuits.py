@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
@@ -13,7 +14,7 @@ from sidecar.store.tables import circuits
 def load_all(conn: Connection) -> dict[str, Circuit]:
     """Return the circuits by service name."""
     found = conn.execute(select(circuits).order_by(circuits.c.service))
-    return {row.service: _circuit(row) for row in found}
+    return {row.service: circuit_of(row) for row in found}
 
 
 def load_with(conn: Connection, services: Iterable[str]) -> dict[str, Circuit]:
@@ -34,7 +35,7 @@ def lock(conn: Connection, services: Iterable[str], *, now: datetime) -> dict[st
 
 def _locked(conn: Connection, names: list[str]) -> dict[str, Circuit]:
     query = select(circuits).where(circuits.c.service.in_(names)).order_by(circuits.c.service)
-    return {row.service: _circuit(row) for row in conn.execute(query.with_for_update())}
+    return {row.service: circuit_of(row) for row in conn.execute(query.with_for_update())}
 
 
 def create(conn: Connection, services: Iterable[str], *, now: datetime) -> None:
@@ -107,7 +108,8 @@ def drain(conn: Connection, service: str, *, before: datetime) -> None:
     conn.execute(update(circuits).where(circuits.c.service == service).values(drain_before=before))
 
 
-def _circuit(row: Row[tuple[object, ...]]) -> Circuit:
+def circuit_of(row: Row[Any]) -> Circuit:
+    """Return the circuit that a row holds."""
     found = row._mapping
     values = {name: found[name] for name in Circuit.__dataclass_fields__}
     return Circuit(**{**values, "state": CircuitState(found["state"])})

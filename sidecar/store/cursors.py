@@ -47,6 +47,25 @@ def lease(conn: Connection, site: str, replica: str, *, now: datetime, lease_s: 
     return taken
 
 
+def renew(conn: Connection, cursor: Cursor, *, now: datetime, lease_s: float) -> Cursor | None:
+    """Extend the lease of its holder, and write down how far it has looked; None: it is the holder no more.
+
+    One statement, so that it may stand alone. Also when the lease was over and nobody has wanted it.
+    """
+    until = now + timedelta(seconds=lease_s)
+    extended = conn.execute(
+        update(cursors)
+        .where(
+            cursors.c.site == cursor.site,
+            cursors.c.fence == cursor.fence,
+            cursors.c.position == cursor.position,
+            cursors.c.leased_by == cursor.leased_by,
+        )
+        .values(leased_until=until, head=cursor.head, caught_up_at=cursor.caught_up_at, updated_at=now)
+    )
+    return replace(cursor, leased_until=until) if extended.rowcount == 1 else None
+
+
 def release(conn: Connection, cursor: Cursor, *, now: datetime) -> None:
     """Give the lease back, so that another replica need not wait for its end."""
     conn.execute(

@@ -48,14 +48,6 @@ def remove(conn: Connection, kind: Kind, name: str) -> bool:
     return gone.rowcount == 1
 
 
-def marks(conn: Connection) -> list[tuple[Any, ...]]:
-    """Return what tells one state of all definitions from another, without their texts."""
-    wanted = select(
-        definitions.c.kind, definitions.c.name, definitions.c.revision, definitions.c.updated_at
-    ).order_by(definitions.c.kind, definitions.c.name)
-    return [tuple(row) for row in conn.execute(wanted)]
-
-
 def _definition(row: Row[Any]) -> Definition:
     return Definition(Kind(row.kind), row.name, row.definition, row.revision, row.updated_by, row.updated_at)
 

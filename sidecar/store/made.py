@@ -3,18 +3,20 @@
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, Select, func, inspect, literal, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar.settings import Secrets, Settings, Source, Stored, again, parse, read
 from sidecar.store import definitions, vault
 from sidecar.store.engine import Database
 from sidecar.store.faults import explain
+from sidecar.store.replays import ReplayState
 from sidecar.store.tables import definitions as table
-from sidecar.store.tables import secrets
+from sidecar.store.tables import replays, secrets
 from sidecar.store.vault import Keys
 
 _log = logging.getLogger("mih")
@@ -29,11 +31,36 @@ def fetch(conn: Connection, keys: Keys) -> Stored:
     return Stored(definitions.all_of(conn), vault.opened(vault.all_rows(conn), keys), seen)
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one short look shows: a mark that changes with what was made here, and whether a replay runs."""
+
+    mark: str
+    replaying: bool
+
+
+def news(conn: Connection, site: str) -> News:
+    """Look whether there is anything new for a process; one query, so that it can be asked often."""
+    runs = select(literal("replay"), literal(""), func.count(), literal(""), func.max(replays.c.updated_at))
+    runs = runs.where(replays.c.site == site, replays.c.state == ReplayState.RUNNING)
+    rows = conn.execute(union_all(*_marks(), runs)).all()
+    made_here = [tuple(row) for row in rows if row[0] != "replay"]
+    return News(_mark_of(made_here), any(row[2] for row in rows if row[0] == "replay"))
+
+
 def mark(conn: Connection) -> str:
-    """Return what changes whenever a definition or a secret does; two short queries."""
-    sealed = select(secrets.c.name, secrets.c.key_id, secrets.c.updated_at).order_by(secrets.c.name)
-    rows: list[Any] = [*definitions.marks(conn), *map(tuple, conn.execute(sealed))]
-    return hashlib.sha256(repr(rows).encode()).hexdigest() if rows else _NOTHING
+    """Return what changes whenever a definition or a secret does."""
+    return _mark_of([tuple(row) for row in conn.execute(union_all(*_marks()))])
+
+
+def _marks() -> tuple[Select[Any], Select[Any]]:
+    made_here = select(table.c.kind, table.c.name, table.c.revision, literal(""), table.c.updated_at)
+    sealed = select(literal("secret"), secrets.c.name, literal(0), secrets.c.key_id, secrets.c.updated_at)
+    return made_here, sealed
+
+
+def _mark_of(rows: list[tuple[Any, ...]]) -> str:
+    return hashlib.sha256(repr(sorted(rows)).encode()).hexdigest() if rows else _NOTHING
 
 
 def stored_in(store: Database, settings: Settings) -> Stored:

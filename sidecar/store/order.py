@@ -94,11 +94,11 @@ def pass_on(conn: Connection, gone: Sequence[int]) -> None:
     for key, count in left.items():
         if count > 1:
             numbers += _line(conn, key, count)
-    _free(conn, numbers)
+    free(conn, numbers)
 
 
-def free_stranded(conn: Connection, *, limit: int = 1000) -> int:
-    """Let those come forward that are first of their key and yet held; return how many.
+def stranded(conn: Connection, *, limit: int = 1000) -> Sequence[int]:
+    """Return those that are first of their key and yet held; locks nothing.
 
     After a process died between settling one and letting the next come forward, or after what was done by
     hand. Uses `mih_queue_due`, lane by lane, and `mih_queue_order`.
@@ -110,7 +110,7 @@ def free_stranded(conn: Connection, *, limit: int = 1000) -> int:
         _none(_under_way),
         _none(_earlier),
     )
-    return _free(conn, conn.execute(query.limit(limit)).scalars().all())
+    return conn.execute(query.limit(limit)).scalars().all()
 
 
 def waits_for(conn: Connection, rows: Iterable[Row[Any]]) -> dict[int, int]:
@@ -148,7 +148,7 @@ def _line(conn: Connection, key: str, count: int) -> Sequence[int]:
     return conn.execute(select(queue.c.id).where(waits).order_by(queue.c.log_id).limit(count)).scalars().all()
 
 
-def _free(conn: Connection, numbers: Collection[int]) -> int:
+def free(conn: Connection, numbers: Collection[int]) -> int:
     """Take them out of the held lane.
 
     Locked first and changed then: PostgreSQL would pass over a row which somebody is just about to hold.

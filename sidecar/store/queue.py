@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, literal, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, update
 
 from sidecar.model import (
     Claimed,
@@ -19,7 +19,6 @@ from sidecar.store.dialect import insert_new
 from sidecar.store.tables import queue
 
 _ERROR_LENGTH = 2_000
-_MOST_PARTS = 100  # of one UNION, two each; SQLite's limit is 500
 LIVE, SLOW = 0, 1  # lanes: what is replayed from Moodle's log lets what is new pass
 LANES = (LIVE, SLOW)
 _MORE = (200,) * 50  # rows, asked for again and again where so many had to be held
@@ -76,36 +75,6 @@ def enqueue_dead(conn: Connection, letters: Sequence[DeadLetter], *, now: dateti
     ]
     insert_new(conn, queue, rows)
     dlq.bury(conn, letters, now=now)
-
-
-def first_due(conn: Connection, services: Iterable[str]) -> dict[str, datetime]:
-    """Return when the earliest pending delivery of each service is or was due, by one index look-up each."""
-    found: dict[str, datetime] = {}
-    names = list(services)
-    for start in range(0, len(names), _MOST_PARTS):
-        found |= _first_due(conn, names[start : start + _MOST_PARTS])
-    return found
-
-
-def _first_due(conn: Connection, services: Iterable[str]) -> dict[str, datetime]:
-    looks = [
-        select(
-            literal(name).label("service"),
-            select(queue.c.due_at)
-            .where(_pending(name), queue.c.lane == lane)
-            .order_by(queue.c.due_at)
-            .limit(1)
-            .scalar_subquery()
-            .label("due_at"),
-        )
-        for name in services
-        for lane in LANES
-    ]
-    found: dict[str, datetime] = {}
-    for row in conn.execute(union_all(*looks)):
-        if row.due_at is not None:
-            found[row.service] = min(row.due_at, found.get(row.service, row.due_at))
-    return found
 
 
 def claim(
@@ -199,14 +168,21 @@ def locked(conn: Connection, claimed: Iterable[Claimed]) -> dict[int, Row[Any]]:
 
 def rescue(conn: Connection, *, now: datetime, lease_s: float, limit: int = 1000) -> int:
     """Set free what dead processes held; return how many. A lease too long to be true is void, too."""
-    latest = now + timedelta(seconds=lease_s * 2)
-    query = (
-        select(queue.c.id)
-        .where(_sending(), (queue.c.leased_until < now) | (queue.c.leased_until > latest))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    query = _overdue(now, lease_s).limit(limit).with_for_update(skip_locked=True)
     return _set_pending(conn, list(conn.execute(query).scalars()))
+
+
+def has_overdue(conn: Connection, *, now: datetime, lease_s: float) -> bool:
+    """Whether `rescue` would find anything; locks nothing. Uses `mih_queue_lease`."""
+    return conn.execute(_overdue(now, lease_s).limit(1)).first() is not None
+
+
+def _overdue(now: datetime, lease_s: float) -> Select[tuple[int]]:
+    latest = now + timedelta(seconds=lease_s * 2)
+    return select(queue.c.id).where(
+        queue.c.state == DeliveryState.SENDING,
+        (queue.c.leased_until < now) | (queue.c.leased_until > latest),
+    )
 
 
 def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
@@ -362,10 +338,6 @@ def delivery_of(row: Row[Any]) -> Delivery:
 
 def _pending(service: str) -> Any:
     return (queue.c.service == service) & (queue.c.state == DeliveryState.PENDING)
-
-
-def _sending() -> Any:
-    return queue.c.state == DeliveryState.SENDING
 
 
 def _request(delivery: Delivery) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, select, update
+from sqlalchemy import Connection, Select, func, literal, select, update
 
 from sidecar.model import DeadReason, DeliveryState
 from sidecar.settings import Kind
@@ -52,24 +52,27 @@ def bury_waiting(conn: Connection, kind: Kind, name: str, *, error: str, now: da
     return len(ids)
 
 
+def has_expired(conn: Connection, now: datetime) -> bool:
+    """Whether anything waits that has expired; locks nothing. Uses `mih_queue_expires`."""
+    return conn.execute(_expired(now).limit(1)).first() is not None
+
+
 def bury_expired(conn: Connection, *, now: datetime, limit: int) -> int:
     """Make dead letters of what waits and has expired, at most `limit`; return how many.
 
     Skips what other processes hold. Uses `mih_queue_expires`, by force on MySQL and MariaDB: by another index
     they would lock what has not expired. Lets those come forward that waited for one of them.
     """
-    query = (
-        select(queue.c.id)
-        .with_hint(queue, "FORCE INDEX (mih_queue_expires)", "mysql")
-        .where(queue.c.expires_at <= now, queue.c.state == DeliveryState.PENDING)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = conn.execute(query).scalars().all()
+    ids = conn.execute(_expired(now).limit(limit).with_for_update(skip_locked=True)).scalars().all()
     for start in range(0, len(ids), _PIECE):
         _bury(conn, ids[start : start + _PIECE], DeadReason.EXPIRED, EXPIRED, now)
     order.pass_on(conn, ids)
     return len(ids)
+
+
+def _expired(now: datetime) -> Select[tuple[int]]:
+    query = select(queue.c.id).with_hint(queue, "FORCE INDEX (mih_queue_expires)", "mysql")
+    return query.where(queue.c.expires_at <= now, queue.c.state == DeliveryState.PENDING)
 
 
 _PIECE = 500

@@ -205,7 +205,7 @@ def test_first_of_a_key_that_was_left_held_is_found(post: Post) -> None:
         order.hold(conn, [first, second])
 
     with post.store.write() as conn:
-        freed = order.free_stranded(conn)
+        freed = order.free(conn, order.stranded(conn))
 
     assert freed == 1
     assert [row.lane for row in post.rows()] == [0, order.HELD]

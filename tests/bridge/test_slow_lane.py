@@ -47,14 +47,6 @@ def test_a_service_of_one_at_a_time_sends_what_is_new_next(post: Post) -> None:
     assert place - before <= 5, f"{place - before} of the slow lane went first"
 
 
-def test_what_is_due_in_the_slow_lane_alone_is_found(post: Post) -> None:
-    post.service("crm")
-    post.queue(1, slow=True)
-
-    with post.store.read() as conn:
-        assert queue.first_due(conn, ["crm", "erp"]) == {"crm": post.clock.now()}
-
-
 def test_batches_take_what_is_new_first(post: Post) -> None:
     post.service("crm", max_concurrency=1)
     post.rule("new-user", batch={"max_items": 3})

@@ -153,7 +153,7 @@ class Hands:
                 settle(store, claimed, DONE, Decision(Step.DONE))
                 if turn % 10 == 0:
                     with store.write() as conn:
-                        order.free_stranded(conn)
+                        order.free(conn, order.stranded(conn))
         except BaseException as error:  # noqa: BLE001 - a thread's error is the test's
             self.errors.append(error)
         finally:

@@ -188,32 +188,6 @@ def test_release_gives_back_only_what_is_ours(store: Store) -> None:
     assert [row.state for row in rows(store)] == ["pending", "sending"]
 
 
-def test_first_due_is_one_moment_per_service(store: Store) -> None:
-    put(store, 2, at=NOW + timedelta(seconds=3))
-    with store.write() as conn:
-        queue.enqueue(conn, [delivery(9)], now=NOW)
-    put(store, 1, "erp", at=NOW - timedelta(seconds=1))
-    put(store, 1, "lms")
-    take(store, service="lms")
-
-    with store.read() as conn:
-        due = queue.first_due(conn, ["crm", "erp", "lms", "nobody's"])
-        nothing = queue.first_due(conn, [])
-
-    assert due == {"crm": NOW, "erp": NOW - timedelta(seconds=1)}
-    assert nothing == {}
-
-
-def test_first_due_of_more_services_than_a_union_has_parts(store: Store) -> None:
-    put(store, 1, "crm-0")
-    put(store, 1, "crm-599")
-
-    with store.read() as conn:
-        due = queue.first_due(conn, [f"crm-{number}" for number in range(600)])
-
-    assert due == {"crm-0": NOW, "crm-599": NOW}
-
-
 def test_unmade_deliveries_are_dead_from_the_start(store: Store) -> None:
     letter = DeadLetter(
         delivery(1, body=None), DeadReason.RENDER, f"payload, line 1: {AWKWARD}", row={"other": AWKWARD}
