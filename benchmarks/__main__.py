@@ -22,12 +22,14 @@ MEASURES: dict[str, Measure] = {
     "inflight": inflight.measure,
     "latency": latency.measure,
     "cost": cost.measure,
+    "writer": cost.beside_a_writer,
     "followers": peers_tailing.measure,
     "growth": growth.measure,
     "growth-whole": growth.measure_whole,
 }
-# These take a quarter of an hour and more by themselves: only when they are asked for.
+# Left out unless asked for: what takes half an hour by itself, and of a quick run all that is long.
 _LONG = {"growth-whole"}
+_NOT_QUICK = _LONG | {"writer", "followers", "growth"}
 
 
 def main() -> int:
@@ -37,7 +39,7 @@ def main() -> int:
     began = time.monotonic()
     found: list[Figure] = []
     with Bench(quick=wanted.quick).closing() as bench:
-        for name in wanted.only:
+        for name in wanted.only or _usual(quick=wanted.quick):
             found += _one(bench, name)
     here, took = machine.look(), time.monotonic() - began
     print(f"{table(found)}\n\n{here}\n{'Quick, so rough. ' if wanted.quick else ''}It took {took:.0f} s.")
@@ -65,14 +67,14 @@ def _one(bench: Bench, name: str) -> list[Figure]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer rounds: under 3 minutes")
-    parser.add_argument(
-        "--only",
-        type=_names,
-        default=[name for name in MEASURES if name not in _LONG],
-        help=f"some of {','.join(MEASURES)}",
-    )
+    parser.add_argument("--only", type=_names, help=f"some of {','.join(MEASURES)}")
     parser.add_argument("--json", type=Path, help="write all figures and runs there")
     return parser.parse_args()
+
+
+def _usual(*, quick: bool) -> list[str]:
+    left_out = _NOT_QUICK if quick else _LONG
+    return [name for name in MEASURES if name not in left_out]
 
 
 def _names(text: str) -> list[str]:

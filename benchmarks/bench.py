@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from sqlalchemy import NullPool, create_engine, inspect, text
 
+from benchmarks import moodlelog
 from benchmarks.servers import MariaDB, PostgreSQL, RabbitMQ
 from sidecar.store import tables
 from tests import campus
@@ -26,6 +28,7 @@ class Bench:
     quick: bool = False
     _stack: ExitStack = field(default_factory=ExitStack)
     _stores: dict[Server, str] = field(default_factory=dict)
+    _logs: dict[Server, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -69,6 +72,15 @@ class Bench:
         else:
             _empty(self._stores[server])
         return self._stores[server]
+
+    def log(self, server: Server, rows: int) -> str:
+        """Return the URL of a Moodle on a server whose log has at least so many ids; made once."""
+        if self._logs.get(server, ("", 0))[1] < rows:
+            url = self._stack.enter_context(fresh(server, moodle=True))
+            began = time.monotonic()
+            say(f"  {moodlelog.fill(url, rows):,} rows made in {time.monotonic() - began:.0f} s")
+            self._logs[server] = url, rows
+        return self._logs[server][0]
 
     @contextmanager
     def closing(self) -> Iterator["Bench"]:

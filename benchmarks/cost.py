@@ -9,11 +9,12 @@ from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, text
 
-from benchmarks import moodlelog, sidecars, usage
+from benchmarks import sidecars, usage
 from benchmarks.bench import Bench, fresh
 from benchmarks.measure import Figure, Target, alternate, at_most, ratios, told
 from benchmarks.moodlewriter import Writer
 from benchmarks.receiver import Receiver
+from benchmarks.tail import LARGE
 from sidecar.hub import Hub
 from sidecar.store import cursors
 from tests.process import free_port
@@ -28,15 +29,14 @@ _QUESTIONS = {
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """Yield the cost at rest, then that of a writer beside it."""
+    """Yield the cost at rest with everything on one database server."""
     for name, server in bench.databases:
         yield from at_rest(bench, name, server)
-    yield from beside_a_writer(bench)
 
 
 def at_rest(bench: Bench, name: str, server: Server) -> Iterator[Figure]:
     """Yield what `mih run` takes while nothing happens: default settings, its tables in Moodle's database."""
-    seconds = bench.pick(8, 20)
+    seconds = bench.pick(8, 15)
     with fresh(server, moodle=True) as moodle, Receiver() as receiver:
         web = {"host": "127.0.0.1", "port": free_port()}
         path = sidecars.config(
@@ -60,20 +60,20 @@ def at_rest(bench: Bench, name: str, server: Server) -> Iterator[Figure]:
 def beside_a_writer(bench: Bench) -> Iterator[Figure]:
     """Yield how much slower a Moodle writes while a sidecar reads a large log at full speed beside it."""
     server = bench.mariadb
-    with fresh(server, moodle=True) as moodle, Receiver() as receiver:
-        rows = moodlelog.fill(moodle, bench.pick(500_000, 2_000_000))
-        with closing(Writer(moodle, wanted=False)) as writer:
-            pace = _calibrated(writer)
-            for role, target in (("tail", at_most(5)), ("all", None)):
-                store = bench.store(server)
-                path = sidecars.config(bench.folder, moodle=moodle, store=store, receiver=receiver.url)
-                with sidecars.opened(path) as hub:
-                    contenders = {
-                        "alone": partial(pace.cycle_ms, bench.pick(2, 5)),
-                        "beside": partial(_beside, bench, hub, path, role, pace, rows=rows),
-                    }
-                    found = alternate(bench.rounds, contenders)
-                yield _slower(role, found, target)
+    rows = bench.pick(500_000, LARGE)
+    moodle = bench.log(server, rows)
+    with Receiver() as receiver, closing(Writer(moodle, wanted=False)) as writer:
+        pace = _calibrated(writer)
+        for role, target in (("tail", at_most(5)), ("all", None)):
+            store = bench.store(server)
+            path = sidecars.config(bench.folder, moodle=moodle, store=store, receiver=receiver.url)
+            with sidecars.opened(path) as hub:
+                contenders = {
+                    "alone": partial(pace.cycle_ms, bench.pick(2, 5)),
+                    "beside": partial(_beside, bench, hub, path, role, pace, rows=rows),
+                }
+                found = alternate(bench.rounds, contenders)
+            yield _slower(role, found, target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ _FEW = 16
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """Yield one process against the limit, and two processes against one."""
-    requests = bench.pick(2_500, 6_000)
+    requests = bench.pick(1_500, 4_000)
     with Receiver(_DELAY_S) as receiver:
         sent = partial(dispatch.rate, bench, bench.mariadb, receiver)
         contenders: dict[str, Callable[[], float]] = {
