@@ -30,8 +30,9 @@ _QUESTIONS = {
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """Yield the cost at rest with everything on one database server."""
-    for name, server in bench.databases:
-        yield from at_rest(bench, name, server)
+    yield from at_rest(bench, "MariaDB", bench.mariadb)
+    if not bench.quick:
+        yield from at_rest(bench, "PostgreSQL", bench.postgresql)
 
 
 def at_rest(bench: Bench, name: str, server: Server) -> Iterator[Figure]:

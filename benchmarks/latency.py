@@ -32,7 +32,7 @@ class Latencies:
 def measure(bench: Bench) -> Iterator[Figure]:
     """Yield the latencies at low load and at half of the capacity."""
     name, server = "MariaDB", bench.mariadb
-    rows = bench.pick(15, 20)
+    rows = bench.pick(12, 20)
     with Receiver() as receiver, fresh(server, moodle=True) as moodle:
         with _walking(bench, server, moodle, receiver) as writer:
             slow = [low_load(writer, receiver, rows) for _ in range(bench.rounds)]
