@@ -194,6 +194,8 @@ class MariaDB(Server):
             "--no-defaults",
             f"--datadir={process.home}/data",
             f"--socket={process.home}/socket",
+            # A server that starts deletes the temporary tables of others that have their folder in common.
+            f"--tmpdir={process.home}",
             f"--pid-file={process.home}/pid",
             f"--init-file={process.home}/accounts.sql",
             f"--port={process.port}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from benchmarks.growth import Point, told_of
 from benchmarks.measure import Figure, Verdict, alternate, at_least, at_most, ratios, told
 from benchmarks.table import table
 
@@ -52,3 +53,13 @@ def test_the_table_shows_median_spread_target_and_verdict() -> None:
 def test_figures_have_as_many_digits_as_mean_something() -> None:
     assert told([1234567.8]) == "1,234,568"
     assert told([0.01234, 0.02, 0.5]) == "0.02 (0.0123-0.5)"
+
+
+def test_growth_is_the_worst_step_against_the_best_whatever_their_order() -> None:
+    points = {10: Point(90.0, 100.0), 100: Point(120.0, 112.0), 1_000: Point(102.0, 109.0)}
+
+    rate, memory = told_of("rules", points)
+
+    assert (rate.what, rate.runs, rate.verdict) == ("growth of rules: rate within", (25.0,), Verdict.MISSED)
+    assert rate.note == "10: 90.0/s, 100 MB; 100: 120/s, 112 MB; 1,000: 102/s, 109 MB"
+    assert (memory.runs, memory.verdict) == ((12.0,), Verdict.REACHED)
