@@ -145,9 +145,12 @@ class Hub:
         with self._changing:
             fixed = ("site", "moodle", "store", "tail", "dispatch")
             # The key takes effect at once: with a restart between, what the new one seals could not be read.
+            # So do ids that come again: reading stands still until they are known.
             key = {"secret_key": settings.store.secret_key}
             kept = {name: getattr(self.settings, name) for name in fixed}
             kept["store"] = self.settings.store.model_copy(update=key)
+            again = {"ids_again_from": settings.moodle.ids_again_from}
+            kept["moodle"] = self.settings.moodle.model_copy(update=again)
             later = [name for name in fixed if getattr(settings, name) != kept[name]]
             if settings.web.place != self._web_place:
                 later.append("web")

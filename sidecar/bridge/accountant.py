@@ -12,7 +12,7 @@ from sidecar.bridge.account import Became, Missing, Tally
 from sidecar.bridge.harvest import Harvester, Judged
 from sidecar.bridge.match import CompiledRule, RuleBook
 from sidecar.bridge.written import Written, hour_of, written
-from sidecar.model import DeliveryState, Event, Gap, Held, delivery_id
+from sidecar.model import DeliveryState, Event, Gap, Held
 from sidecar.moodle.decode import decode
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.names import NameFilter
@@ -159,7 +159,7 @@ class Accountant:
         )
 
     def _key(self, rule: str, number: int) -> str:
-        return delivery_id(self._settings.site, rule, number)
+        return self._settings.delivery_id(rule, number)
 
 
 @dataclass(frozen=True, slots=True)

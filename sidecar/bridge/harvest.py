@@ -12,7 +12,7 @@ from sidecar.bridge.batches import joined_octets
 from sidecar.bridge.match import CompiledRule, RuleBook
 from sidecar.bridge.render import PayloadTooLarge, scope
 from sidecar.errors import TemplateError
-from sidecar.model import DeadLetter, DeadReason, Delivery, Event, Held, delivery_id, order_key
+from sidecar.model import DeadLetter, DeadReason, Delivery, Event, Held, order_key
 from sidecar.moodle import lookups
 from sidecar.moodle.decode import mask
 from sidecar.settings import Rule, Settings
@@ -95,7 +95,7 @@ class Harvester:
     ) -> Delivery | None:
         """Return the delivery of one event by one rule; None if the rule's condition does not hold."""
         rule, event, template = candidate.compiled.rule, candidate.event, candidate.compiled.template
-        number = delivery_id(self.settings.site, rule.name, event.id)
+        number = self.settings.delivery_id(rule.name, event.id)
         names = self._scope(candidate, records, now)
         if not template.condition(names):
             return None
@@ -145,7 +145,7 @@ class Harvester:
             records,
             rule=rule.name,
             service=rule.service,
-            delivery_id=delivery_id(self.settings.site, rule.name, event.id),
+            delivery_id=self.settings.delivery_id(rule.name, event.id),
             site=self.settings.site,
             now=now,
             site_url=self.settings.site_url,
@@ -212,7 +212,7 @@ class Harvester:
     def _letter(self, candidate: Candidate, reason: DeadReason, error: str, now: datetime) -> DeadLetter:
         rule, event = candidate.compiled.rule, candidate.event
         unsent = Delivery(
-            delivery_id=delivery_id(self.settings.site, rule.name, event.id),
+            delivery_id=self.settings.delivery_id(rule.name, event.id),
             rule=rule.name,
             rule_version=candidate.compiled.version,
             service=rule.service,

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from sidecar.bridge.replay import Again, Replayed, replay
+from sidecar.bridge.replay import Again, Fate, Replayed, note_all, replay
+from sidecar.store.audit import Author
 from sidecar.store.engine import Database
 
 
@@ -39,14 +40,26 @@ class Pace:
 
 
 def replay_paced(
-    store: Database, letters: Sequence[Row[Any]], pace: Pace, *, again: Again | None = None
+    store: Database,
+    letters: Sequence[Row[Any]],
+    pace: Pace,
+    *,
+    again: Again | None = None,
+    by: Author | None = None,
+    now: datetime | None = None,
 ) -> list[Replayed]:
     """Replay letters so that they are sent one portion after the other; `now` of a template is that moment.
 
-    They are in the queue at once, due later: so a restart changes nothing, and they can be cancelled.
+    They are in the queue at once, due later: so a restart changes nothing, and they can be cancelled. With
+    `by` the audit has one line for all of them, of `now`.
     """
-    return [
+    done = [
         one
         for due_at, portion in pace.portions(letters)
         for one in replay(store, portion, now=due_at, again=again)
     ]
+    ids = [one.delivery_id for one in done if one.fate is Fate.REPLAYED]
+    if by is not None and now is not None:
+        with store.write() as conn:
+            note_all(conn, by, "dead_letter.replay", ids, now, how=f"{pace.per_second:g} a second")
+    return done

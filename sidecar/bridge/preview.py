@@ -11,7 +11,7 @@ from sidecar.bridge.harvest import LARGE_PAYLOAD, Harvest, Harvester
 from sidecar.bridge.match import CompiledRule, Misfit, RuleBook
 from sidecar.bridge.shown import Remark, Shown, shown
 from sidecar.clock import Clock
-from sidecar.model import DeadReason, Event, Held, delivery_id
+from sidecar.model import DeadReason, Event, Held
 from sidecar.moodle.decode import decode, mask
 from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Rule, Settings
@@ -73,7 +73,7 @@ def preview(
         return Preview(rule, Verdict.WHERE, seen, misfits)
     harvest = trial(conn, settings, compiled, [event], now=now)
     remarks = tuple(_remarks(settings, compiled, seen, now))
-    number = delivery_id(settings.site, rule.name, event.id)
+    number = settings.delivery_id(rule.name, event.id)
     if harvest.letters:
         letter = harvest.letters[0]
         return Preview(rule, Verdict.FAILS, seen, (), letter.reason, letter.error, number, remarks=remarks)

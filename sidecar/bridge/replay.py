@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from sidecar.bridge.harvest import Harvester
 from sidecar.bridge.match import CompiledRule, RuleBook
-from sidecar.model import DeadReason, Delivery, DeliveryState, Event, delivery_id
+from sidecar.model import DeadReason, Delivery, DeliveryState, Event
 from sidecar.moodle.decode import decode
 from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings
@@ -106,9 +106,8 @@ class Again:
         return made
 
     def _is_ours(self, letter: Row[Any]) -> bool:
-        return letter.log_id is not None and letter.delivery_id == delivery_id(
-            self._settings.site, letter.rule, letter.log_id
-        )
+        number = letter.log_id
+        return number is not None and letter.delivery_id == self._settings.delivery_id(letter.rule, number)
 
     def _events(self, conn: Connection, letters: Sequence[Row[Any]]) -> dict[str, Event]:
         ids = sorted({letter.log_id for letter in letters})
@@ -166,7 +165,7 @@ def discard(store: Database, letters: Sequence[Row[Any]], *, now: datetime, by: 
             queue.lock(conn, ids)
             queue.cancel(conn, ids, now=now)
             gone = dlq.remove(conn, ids)
-            _note(conn, by, "dead_letter.delete", ids if gone else [], now)
+            note_all(conn, by, "dead_letter.delete", ids if gone else [], now)
             removed += gone
     return removed
 
@@ -203,7 +202,7 @@ def _commit(
             queue.revive(conn, [key], now=now, rendered=rendered[key])
     queue.revive(conn, [key for key in ids if key not in rendered], now=now)
     dlq.remove(conn, ids)
-    _note(conn, by, "dead_letter.replay", ids, now)
+    note_all(conn, by, "dead_letter.replay", ids, now)
     stuck = [letter for letter in letters if letter not in movable]
     return [
         *(Replayed(letter.delivery_id, letter.service, Fate.REPLAYED) for letter in movable),
@@ -211,11 +210,14 @@ def _commit(
     ]
 
 
-def _note(conn: Connection, by: Author | None, action: str, ids: Sequence[str], now: datetime) -> None:
+def note_all(
+    conn: Connection, by: Author | None, action: str, ids: Sequence[str], now: datetime, *, how: str = ""
+) -> None:
     """Write one line for all of a piece: the first of them by name."""
     if ids:
-        more = f"and {len(ids) - 1} more" if len(ids) > 1 else None
-        audit.note(conn, by, action, f"delivery {ids[0]}", more, now=now)
+        more = [f"and {len(ids) - 1} more"] if len(ids) > 1 else []
+        detail = ", ".join([*more, *([how] if how else [])])
+        audit.note(conn, by, action, f"delivery {ids[0]}", detail or None, now=now)
 
 
 _NO_PAYLOAD = "it was never rendered, so there is nothing to send as it was: add --render"

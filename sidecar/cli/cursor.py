@@ -1,18 +1,22 @@
 """`mih cursor`: how far the log is read, and where to go on after the log table was restored."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from sidecar.bridge.move import destination, move
+from sidecar.bridge.reused import Reused, reused
 from sidecar.cli import output
 from sidecar.cli.author import author
 from sidecar.cli.desk import Desk, desk
 from sidecar.cli.options import config_option
-from sidecar.cli.output import json_option, yes_option
-from sidecar.errors import NotFound
+from sidecar.cli.output import json_option, words, yes_option
+from sidecar.errors import ExitCode, HubError, NotFound
 from sidecar.model import Cursor
-from sidecar.moodle.logstore import LogStore, Range
+from sidecar.moodle.logstore import LogStore
+from sidecar.settings import Settings
 from sidecar.store import audit, cursors, gaps, shapes
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
@@ -39,19 +43,25 @@ def show_cursor(config: Path, as_json: bool) -> None:
 
 @cursor.command("set")
 @click.argument("target", metavar="latest|ID")
+@click.option(
+    "--same-rows", is_flag=True, help="The ids have the rows that they had, whatever it looks like."
+)
 @yes_option
 @config_option
-def set_cursor(target: str, yes: bool, config: Path) -> None:
+def set_cursor(target: str, same_rows: bool, yes: bool, config: Path) -> None:
     """Go on reading at the log's end, or with row ID: it is the first one that is read again.
 
     For a log table that was restored or emptied. Rows that are read again and were queued before add
-    nothing; rows that are skipped are never read.
+    nothing; rows that are skipped are never read. Where ids have come again with other rows it says so first.
     """
     if target != "latest" and not (target.isascii() and target.isdecimal() and 0 < int(target) < 2**63):
         raise click.BadParameter(f'"{target}" is neither latest nor a row\'s id.', param_hint="latest|ID")
-    with desk(config) as at:
+    with desk(config) as at, _moodle(at) as moodle:
         before = _load(at)
-        position, holes = _destination(at, target)
+        log = LogStore(at.settings.moodle.prefix, at.settings.moodle.log_table)
+        position, holes = destination(moodle, log, target)
+        if not same_rows and (found := reused(moodle, at.store, log, at.settings, position)):
+            raise IdsAgain(_unlike(found, at.settings, position))
         output.confirm(_question(before, position), yes=yes)
         with at.store.write() as conn:
             move(conn, at.settings.site, position, holes, now=at.now)
@@ -73,14 +83,31 @@ def _load(at: Desk) -> Cursor:
     return found
 
 
-def _destination(at: Desk, target: str) -> tuple[int, list[Range]]:
+@contextmanager
+def _moodle(at: Desk) -> Iterator[Database]:
     moodle = Database(at.settings.moodle.url.get_secret_value(), pool_size=1)
     try:
         with blame(f"moodle.url ({moodle.shown})"):
-            log = LogStore(at.settings.moodle.prefix, at.settings.moodle.log_table)
-            return destination(moodle, log, target)
+            yield moodle
     finally:
         moodle.close()
+
+
+def _unlike(found: Reused, settings: Settings, position: int) -> str:
+    known = [*settings.moodle.ids_again_from, position + 1]
+    return (
+        f"Ids come again with other rows: under {found.log_id} an event {found.event} of {words(found.at)}"
+        " UTC was queued, and that is not the row that it has, or will have. Such rows would be taken for"
+        f" known and never be sent. Write `ids_again_from: {known}` below `moodle` in the configuration: then"
+        " they get delivery ids of their own. Running processes take that over within seconds; then run this"
+        " command again. If you are sure that the rows are the same: `--same-rows`."
+    )
+
+
+class IdsAgain(HubError):
+    """Ids of the log have other rows than before; the text says what to do."""
+
+    exit_code = ExitCode.FAILED
 
 
 def _question(before: Cursor, position: int) -> str:

@@ -6,11 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
+    PositiveInt,
     PrivateAttr,
     SecretStr,
     model_validator,
 )
 
+from sidecar.model import delivery_id
 from sidecar.settings.definitions import Made
 from sidecar.settings.networks import NetworkRules, Range
 from sidecar.settings.rule import Rule
@@ -48,6 +50,12 @@ class MoodleSettings(Section):
         pattern=TABLE_PATTERN,
         max_length=60,
         description="Name of the log table, without the prefix",
+    )
+    ids_again_from: tuple[PositiveInt, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Ids from which on the log bears other rows than before, one for each time that it was"
+        " emptied or set back; part of the delivery ids of these rows",
     )
 
 
@@ -270,6 +278,11 @@ class Settings(Section):
         for service in self.services.values():
             service._network = rules
         return self
+
+    def delivery_id(self, rule: str, log_id: int) -> str:
+        """Return the id of the delivery of a log row by a rule; another one each time the id came again."""
+        times = sum(first <= log_id for first in self.moodle.ids_again_from)
+        return delivery_id(f"{self.site}#{times}" if times else self.site, rule, log_id)
 
     @property
     def store_url(self) -> SecretStr:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
@@ -17,6 +18,37 @@ class Made:
 
     service: str
     state: DeliveryState
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A delivery of a row: which event it was then."""
+
+    rule: str
+    log_id: int
+    delivery_id: str
+    event: str
+    event_at: datetime
+
+
+def above(conn: Connection, position: int) -> list[Known]:
+    """Return deliveries of rows with higher ids than `position`: the lowest ones and the highest.
+
+    Reads the queue: for somebody who decides, not for a loop.
+    """
+    columns = (queue.c.rule, queue.c.log_id, queue.c.delivery_id, queue.c.event, queue.c.event_at)
+    wanted = select(*columns).where(
+        queue.c.log_id > position,
+        queue.c.rule.is_not(None),
+        queue.c.event.is_not(None),
+        queue.c.event_at.is_not(None),
+    )
+    found = [
+        Known(*row)
+        for order in (queue.c.log_id, queue.c.log_id.desc())
+        for row in conn.execute(wanted.order_by(order).limit(_IDS_AT_ONCE))
+    ]
+    return sorted(set(found), key=lambda one: one.log_id)
 
 
 def made(conn: Connection, rule: str, after: int, upto: int) -> dict[str, Made]:

@@ -120,7 +120,7 @@ def replay_many(choice: ReplayChoice, visitor: Manager, desk: AtDesk) -> Any:
         if pace is None:
             done += replay(desk.store, piece, now=desk.now, again=again, by=author(visitor))
         else:
-            done += replay_paced(desk.store, piece, pace, again=again)
+            done += replay_paced(desk.store, piece, pace, again=again, by=author(visitor), now=desk.now)
             pace = pace.after(len(piece))
         before = piece[-1].id
     desk.wake()

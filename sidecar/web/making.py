@@ -94,9 +94,10 @@ def enable_service(name: ServiceName, visitor: Manager, desk: AtDesk) -> Any:
     response_model=Kept,
     responses=_CHANGED,
 )
-def disable_service(name: ServiceName, visitor: Manager, desk: AtDesk) -> Any:
-    """Queue what is for it and let it wait."""
-    return _kept(workshop.switch(desk.hub, Kind.SERVICE, name, on=False, by=author(visitor)))
+def disable_service(name: ServiceName, visitor: Manager, desk: AtDesk, waiting: HowWaiting = None) -> Any:
+    """Queue what is for it from now on and let it wait. While deliveries wait, `waiting` has to be said."""
+    by = author(visitor)
+    return _kept(workshop.switch(desk.hub, Kind.SERVICE, name, on=False, by=by, waiting=waiting))
 
 
 @router.get(
@@ -175,9 +176,10 @@ def enable_rule(name: RuleName, visitor: Manager, desk: AtDesk) -> Any:
 @router.post(
     "/rules/{name}/disable", tags=["Rules"], summary="Disable a rule", response_model=Kept, responses=_CHANGED
 )
-def disable_rule(name: RuleName, visitor: Manager, desk: AtDesk) -> Any:
-    """Let it match nothing; what it made already is sent."""
-    return _kept(workshop.switch(desk.hub, Kind.RULE, name, on=False, by=author(visitor)))
+def disable_rule(name: RuleName, visitor: Manager, desk: AtDesk, waiting: HowWaiting = None) -> Any:
+    """Let it match nothing. While deliveries that it made wait, `waiting` has to be said."""
+    by = author(visitor)
+    return _kept(workshop.switch(desk.hub, Kind.RULE, name, on=False, by=by, waiting=waiting))
 
 
 @router.get(

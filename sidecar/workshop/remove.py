@@ -1,31 +1,15 @@
 """Delete a service or rule made here, and decide what becomes of the deliveries that wait for it."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-
-from sqlalchemy import Connection
 
 from sidecar.hub import Hub
-from sidecar.settings import Definition, Kind
+from sidecar.settings import Kind
 from sidecar.settings.secretive import secrets_of
 from sidecar.store import audit, definitions, vault
 from sidecar.store.audit import Author
-from sidecar.store.waiting import bury_waiting, cancel_waiting, count_waiting
-from sidecar.store.words import count
 from sidecar.workshop.bench import Bench, bench_of, section_of
-from sidecar.workshop.refusals import Conflict, StillWaiting
-
-
-class Waiting(StrEnum):
-    """What shall become of waiting deliveries.
-
-    `park` leaves them: those of a service are sent when there is one of that name again, those of a rule are
-    sent as they are.
-    """
-
-    PARK = "park"
-    CANCEL = "cancel"
-    BURY = "bury"
+from sidecar.workshop.refusals import Conflict
+from sidecar.workshop.waiting import Waiting, decide, decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +46,15 @@ def remove(
         there = definitions.lock(conn, kind, name)
         if there is None or there.revision != (before.revision if revision is None else revision):
             raise Conflict(f"The {kind} {name} was changed meanwhile: look at it again.")
-        owed = 0 if shadowed else count_waiting(conn, kind, name)
-        if owed and waiting is None:
-            raise StillWaiting(_question(kind, name, owed), owed)
-        _decide(conn, hub, there, waiting if owed else None)
+        owed = 0 if shadowed else decide(conn, kind, name, waiting, done="deleted", now=now)
         definitions.remove(conn, kind, name)
         if kind is Kind.SERVICE:
             vault.remove(conn, [f"services.{name}.{place}" for place in secrets_of(section_of(there))])
-        detail = f"{count(owed, 'waiting delivery', 'waiting deliveries')}: {waiting}" if owed else None
+        detail = decision(owed, waiting)
         audit.note(conn, by, f"{kind}.delete", f"{kind} {name}", detail, now=now)
     hub.refresh()
     hub.dispatcher.wake()
     return Removed(kind, name, owed)
-
-
-def _decide(conn: Connection, hub: Hub, gone: Definition, waiting: Waiting | None) -> None:
-    now = hub.clock.now()
-    match waiting:
-        case Waiting.CANCEL:
-            cancel_waiting(conn, gone.kind, gone.name, now=now)
-        case Waiting.BURY:
-            error = f"the {gone.kind} {gone.name} was deleted before this was sent"
-            bury_waiting(conn, gone.kind, gone.name, error=error, now=now)
 
 
 def _require_unused(bench: Bench, name: str) -> None:
@@ -92,11 +63,3 @@ def _require_unused(bench: Bench, name: str) -> None:
     if users:
         listed = ", ".join(users[:10]) + (" ..." if len(users) > 10 else "")
         raise Conflict(f"The service {name} is used by {listed}: change or delete these rules first.")
-
-
-def _question(kind: Kind, name: str, owed: int) -> str:
-    waits = "delivery waits" if owed == 1 else "deliveries wait"
-    return (
-        f"{owed:,} {waits} for the {kind} {name}: say what becomes of them with waiting=park (they stay),"
-        " cancel (they are never sent) or bury (they become dead letters)."
-    )

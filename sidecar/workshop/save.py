@@ -1,6 +1,6 @@
 """Make and change services and rules: definition, sealed secrets and audit in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from sidecar.store.audit import Author
 from sidecar.workshop.bench import Bench, bench_of, section_of
 from sidecar.workshop.draft import Draft, draft_rule, draft_service
 from sidecar.workshop.refusals import BadDefinition, Conflict
+from sidecar.workshop.waiting import Waiting, decide, decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,11 @@ def save_rule(hub: Hub, name: str, values: object, *, by: Author, revision: int 
     return _kept(bench, draft_rule(bench.source, hub.settings, name, values), before, by)
 
 
-def switch(hub: Hub, kind: Kind, name: str, *, on: bool, by: Author) -> Saved:
-    """Enable or disable a service or rule made here. Raises NotFound and Conflict."""
+def switch(hub: Hub, kind: Kind, name: str, *, on: bool, by: Author, waiting: Waiting | None = None) -> Saved:
+    """Enable or disable a service or rule made here. Raises NotFound, Conflict and StillWaiting.
+
+    Where deliveries wait, `waiting` has to say what becomes of them when it is disabled.
+    """
     bench = bench_of(hub)
     before = bench.made_here(kind, name)
     section = {key: value for key, value in section_of(before).items() if key != "enabled"}
@@ -63,7 +67,14 @@ def switch(hub: Hub, kind: Kind, name: str, *, on: bool, by: Author) -> Saved:
         section["enabled"] = False
     names = frozenset(f"services.{name}.{place}" for place in secrets_of(section))
     draft = Draft(kind, name, section, kept=names if kind is Kind.SERVICE else frozenset())
-    return _kept(bench, draft, before, by, "enable" if on else "disable")
+    if on:
+        return _kept(bench, draft, before, by, action="enable")
+
+    def settle(conn: Connection) -> str | None:
+        owed = decide(conn, kind, name, waiting, done="switched off", now=hub.clock.now())
+        return decision(owed, waiting)
+
+    return _kept(bench, draft, before, by, action="disable", settle=settle)
 
 
 def _before(bench: Bench, kind: Kind, name: str, revision: int | None) -> Definition | None:
@@ -80,7 +91,16 @@ def _before(bench: Bench, kind: Kind, name: str, revision: int | None) -> Defini
     return None
 
 
-def _kept(bench: Bench, draft: Draft, before: Definition | None, by: Author, action: str = "") -> Saved:
+def _kept(
+    bench: Bench,
+    draft: Draft,
+    before: Definition | None,
+    by: Author,
+    *,
+    action: str = "",
+    settle: Callable[[Connection], str | None] | None = None,
+) -> Saved:
+    """Keep it in one transaction, with what `settle` does in it and says of it for the audit."""
     hub, now = bench.hub, bench.hub.clock.now()
     revision = before.revision + 1 if before else 1
     made_now = Definition(draft.kind, draft.name, draft.text, revision, by.who, now)
@@ -96,7 +116,9 @@ def _kept(bench: Bench, draft: Draft, before: Definition | None, by: Author, act
         if draft.kind is Kind.SERVICE:
             _keep_secrets(conn, bench, draft)
         done = f"{draft.kind}.{action or ('change' if before else 'create')}"
-        audit.note(conn, by, done, f"{draft.kind} {draft.name}", _detail(draft, before), now=now)
+        detail = [_detail(draft, before), settle(conn) if settle else None]
+        said = ", ".join(filter(None, detail)) or None
+        audit.note(conn, by, done, f"{draft.kind} {draft.name}", said, now=now)
     hub.refresh()
     hub.dispatcher.wake()
     return Saved(draft.kind, draft.name, revision, before is None)

@@ -7,7 +7,7 @@ import pytest
 from sidecar.clock import FakeClock
 from sidecar.store import cursors, gaps
 from sidecar.store.engine import Database as Store
-from tests.cli.conftest import Mih
+from tests.cli.conftest import CONFIG, Mih
 from tests.cli.seeds import Seeds
 from tests.databases import Database
 from tests.rows import insert_rows, log_row
@@ -61,6 +61,43 @@ def test_set_to_latest_skips_to_the_end_and_keeps_what_may_still_appear(
 
     assert said.code == 0
     assert place_of(seeds) == (last, 1, None, [(3, 4), (4_990, 4_999)])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("place", "asked"), [("4000", 4000), ("latest", 4001)])
+def test_set_refuses_ids_that_come_again_with_other_rows_and_says_what_to_write(
+    mih: Mih, seeds: Seeds, moodle_db: Database, place: str, asked: int
+) -> None:
+    insert_rows(moodle_db.url, [log_row(id=4_000)])
+    seeds.cursor(9_000)
+    seeds.delivery(4_000, event_at=seeds.clock.now())  # of another event
+    seeds.delivery(4_001, event_at=seeds.clock.now())  # an id that the log will give again
+
+    said = mih("cursor", "set", place, "--yes")
+
+    assert said.code == 1
+    assert f"Write `ids_again_from: [{asked}]` below `moodle`" in said.err
+    assert place_of(seeds)[0] == 9_000
+    again = CONFIG.replace("moodle: {", f"moodle: {{ids_again_from: [{asked}], ")
+    mih.write(moodle_db.url, again)
+    assert mih("cursor", "set", place, "--yes").code == 0
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_set_reads_rows_again_that_are_the_same_or_said_to_be(
+    mih: Mih, seeds: Seeds, moodle_db: Database
+) -> None:
+    now = seeds.clock.now()
+    made = seeds.delivery(4_000, event_at=now)
+    same = log_row(id=4_000, eventname=made.event, timecreated=int(now.timestamp()))
+    insert_rows(moodle_db.url, [same, log_row(id=4_100)])
+    seeds.cursor(4_100)
+
+    assert mih("cursor", "set", "3000", "--yes").code == 0
+
+    seeds.delivery(4_100, event_at=now)
+    assert mih("cursor", "set", "3000", "--yes").code == 1
+    assert mih("cursor", "set", "3000", "--same-rows", "--yes").code == 0
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

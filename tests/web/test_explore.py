@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from sidecar.clock import FakeClock
+from sidecar.store import audit
 from sidecar.store.tables import queue
 from tests.cli.seeds import Seeds
 from tests.databases import Database
@@ -173,7 +174,9 @@ def test_letters_are_grouped_edited_and_replayed_at_a_pace(
     assert (replayed["replayed"], replayed["next_begins_at"]) == (3, None)
     with site.store.read() as conn:
         due = sorted(conn.execute(select(queue.c.due_at)).scalars())
+        (noted,) = audit.find(conn, action="dead_letter.replay")
     assert [(moment - clock.now()).total_seconds() for moment in due] == [0, 1, 2]
+    assert (noted.detail, noted.done_at) == ("and 2 more, 1 a second", clock.now())
 
 
 def test_a_letter_is_compared_with_what_its_rule_sends_today(site: Site, seeds: Seeds) -> None:

@@ -252,6 +252,27 @@ def test_a_disabled_service_keeps_its_secrets(keyed: Site) -> None:
     assert service.auth.model_dump()["token"].get_secret_value() == TOKEN
 
 
+@ON_SQLITE
+@pytest.mark.parametrize("what", ["services/erp", "rules/courses"])
+@pytest.mark.parametrize(
+    ("waiting", "state"), [("park", "pending"), ("cancel", "cancelled"), ("bury", "dead")]
+)
+def test_what_has_deliveries_waiting_is_switched_off_when_it_is_said_what_becomes_of_them(
+    keyed: Site, seeds_of: Any, what: str, waiting: str, state: str
+) -> None:
+    seeds: Seeds = seeds_of(keyed)
+    make(keyed)
+    keyed.manage.post(f"{API}/rules", json={"name": "courses", "definition": RULE})
+    owed = seeds.delivery(1, service="erp", rule="courses")
+
+    error = error_of(keyed.manage.post(f"{API}/{what}/disable"), 409)
+    off = keyed.manage.post(f"{API}/{what}/disable?waiting={waiting}").json()
+
+    assert (error["code"], error["waiting"]) == ("still_waiting", 1)
+    assert off["revision"] == 2
+    assert seeds.state(owed) == state
+
+
 @pytest.mark.parametrize(
     ("waiting", "state", "letters"), [("park", "pending", 0), ("cancel", "cancelled", 0), ("bury", "dead", 1)]
 )

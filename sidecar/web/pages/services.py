@@ -187,8 +187,10 @@ def enable(page: Manage, name: ServiceName) -> Response:
 
 @router.post("/services/{name}/disable")
 def disable(page: Manage, name: ServiceName) -> Response:
-    """Switch a service made here off."""
-    workshop.switch(page.desk.hub, Kind.SERVICE, name, on=False, by=page.author)
+    """Switch a service made here off; what waits for it stays, as the question before it says."""
+    workshop.switch(
+        page.desk.hub, Kind.SERVICE, name, on=False, by=page.author, waiting=workshop.Waiting.PARK
+    )
     return _back(page, page._("%(name)s is switched off: what is for it is queued and waits.", name=name))
 
 
