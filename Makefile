@@ -17,7 +17,7 @@ LOCK := uv pip compile --quiet --universal --python-version $(MINIMUM) --generat
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-quick bench-growth lint format image lock schema messages clean servers
+.PHONY: help demo test bench bench-quick bench-growth chaos soak lint format image lock schema messages clean servers
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ bench-quick: bench ## The same in three minutes, roughly
 
 bench-growth: override ARGS += --only growth-whole
 bench-growth: bench ## How rate and memory change up to 10 million rows; half an hour
+
+chaos: $(VENV)/.dev servers ## Harm sidecars, databases and receivers, count what is lost; SEED=7 repeats a run
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(VENV)/.dev servers ## Run one sidecar at a steady rate: does anything grow? ARGS="--minutes 60 --rate 20"
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the floors of the house
 	$(BIN)/ruff check .

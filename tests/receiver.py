@@ -142,9 +142,9 @@ def hang_up(exchange: Exchange) -> bool:
 
 
 class Receiver:
-    """Listens on a port of its own until it is closed. `released` lets go all that `hang`."""
+    """Listens on a free port, or on the one named, until it is closed. `released` lets go all that `hang`."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         self.released = threading.Event()
         self.closing = threading.Event()
         self.requests: list[Received] = []
@@ -155,7 +155,7 @@ class Receiver:
         self._open: dict[int, socket.socket] = {}
         self._threads: list[threading.Thread] = []
         self._numbers = itertools.count(1)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port: int = self._listener.getsockname()[1]
         self._start(self._accept)
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,24 @@ _LONGEST_WAIT_S = 60.0
 class Sidecar:
     """One sidecar: started with a configuration, killed at will, gone at the end of the test."""
 
-    def __init__(self, config: Path, *, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        *,
+        env: dict[str, str] | None = None,
+        log: Path | None = None,
+        within: Sequence[str] = (),
+    ) -> None:
         self.config = config
-        self.log = config.with_suffix(".log")
+        self.log = log or config.with_suffix(".log")
+        self._within = within  # a command that runs another one, such as `unshare --mount`
         self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
         """Start `mih run` with these options; returns at once."""
-        command = [sys.executable, "-m", "sidecar", "run", "--config", str(self.config), *options]
+        mih = [sys.executable, "-m", "sidecar", "run", "--config", str(self.config)]
+        command = [*self._within, *mih, *options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env
@@ -49,10 +58,14 @@ class Sidecar:
         self._process.kill()
         self.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, SIGSTOP and SIGCONT for example."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def terminate(self) -> int:
         """Ask it to end, as a container does, and return the exit code."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         return self.wait()
 
     @property

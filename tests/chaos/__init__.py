@@ -1,0 +1,1 @@
+"""Real processes between real servers, harmed on purpose: every committed row arrives, or it is told."""
