@@ -15,6 +15,7 @@ from sidecar.errors import ConfigError, DatabaseUnavailable
 from sidecar.hub import ROLES, Hub, Loaded, load
 from sidecar.scheduler import Scheduler
 from sidecar.settings import Watcher, read
+from sidecar.web.pulse import PulseServer
 from sidecar.web.server import CannotListen, Server
 
 _log = logging.getLogger("mih")
@@ -42,12 +43,14 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     scheduler = Scheduler(hub, reload=Reload(config, loaded, hub))
     _log.info("sidecar.started site=%s role=%s replica=%s", loaded.settings.site, role, hub.replica.name)
     web = None if until_idle else _listening(hub, scheduler)
+    pulse = None if until_idle else _answering(hub, scheduler)
     scheduler.start()
     while not stop.wait(_IDLE_LOOK_S if until_idle else _SIGNAL_LOOK_S):
         if until_idle and scheduler.idle():
             break
-    if web:
-        web.stop()
+    for listener in (web, pulse):
+        if listener:
+            listener.stop()
     scheduler.stop()
     hub.close()
     _log.info("sidecar.stopped")
@@ -68,6 +71,24 @@ def _listening(hub: Hub, scheduler: Scheduler) -> Server | None:
         # Whatever the level of the log is: without it nobody gets in.
         click.echo(f"Make the first user of the dashboard: {web.invitation}")
     return web
+
+
+def _answering(hub: Hub, scheduler: Scheduler) -> PulseServer | None:
+    """Return the listener for health checks, where there is to be one. A taken port costs nothing else."""
+    host, port = hub.settings.web.host, hub.settings.web.health_port
+    if port is None:
+        return None
+    try:
+        pulse = PulseServer(host, port, pulse=scheduler.ailment, store=hub.store)
+    except OSError as error:
+        _log.warning(
+            "health.refused: web.health_port %d cannot be listened on: %s. The sidecar works without it.",
+            port,
+            error.strerror,
+        )
+        return None
+    pulse.start()
+    return pulse
 
 
 def _log_in_utc(level: str) -> None:

@@ -192,6 +192,13 @@ class WebSettings(Section):
         description="Address to listen on; another than this machine's own needs a proxy with TLS before it",
     )
     port: int = Field(default=8080, ge=1, le=65535, description="Port to listen on")
+    health_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port on which /healthz and /readyz alone are answered, also without dashboard and API;"
+        " null: none",
+    )
     tokens: tuple[TokenSettings, ...] = Field(
         default=(), description="Who may use the API; without tokens nobody may"
     )
@@ -219,9 +226,9 @@ class WebSettings(Section):
     )
 
     @property
-    def place(self) -> tuple[bool, str, int]:
+    def place(self) -> tuple[bool, str, int, int | None]:
         """Where it listens, if it does: what only a restart can change."""
-        return self.enabled, self.host, self.port
+        return self.enabled, self.host, self.port, self.health_port
 
     @model_validator(mode="after")
     def _tell_apart(self) -> Self:

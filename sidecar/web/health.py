@@ -3,11 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar.web.desk import Desk, desk_of
 from sidecar.web.models import Health
+from sidecar.web.pulse import store_problem
 
 router = APIRouter(tags=["Health"])
 
@@ -27,16 +26,7 @@ async def is_alive(desk: AtDesk, response: Response) -> Health:
 @router.get("/readyz", summary="Is it at work?", response_model=Health, responses=_ILL)
 def is_ready(desk: AtDesk, response: Response) -> Health:
     """Fail like /healthz, and at once while the sidecar's tables cannot be reached."""
-    return _answer(desk.pulse() or _store_problem(desk), response)
-
-
-def _store_problem(desk: Desk) -> str | None:
-    try:
-        with desk.store.read() as conn:
-            conn.execute(text("SELECT 1"))
-    except SQLAlchemyError:
-        return "its database cannot be reached: its log says why"
-    return None
+    return _answer(desk.pulse() or store_problem(desk.store), response)
 
 
 def _answer(reason: str | None, response: Response) -> Health:

@@ -1,6 +1,8 @@
 """`mih run` listens: a call over HTTP is queued, sent and told, and the process ends in order."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tests.acceptance.sidecar import Sidecar, eventually, write_config
 from tests.databases import Database
 from tests.process import free_port
 from tests.receiver import Receiver
+from tests.servers import PostgreSQL
 
 TOKEN = "a-token-of-some-length"
 
@@ -74,3 +77,35 @@ def test_a_port_that_is_taken_costs_the_api_and_not_the_deliveries(sidecar: Side
 def test_a_run_until_idle_listens_nowhere(sidecar: Sidecar, options: tuple[str, ...]) -> None:
     assert sidecar.run(*options) == 0
     assert "web.listening" not in sidecar.said
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_health_is_answered_in_every_role_also_without_the_api_and_the_database(
+    moodle_db: Database, databases: PostgreSQL, tmp_path: Path
+) -> None:
+    port = free_port()
+    config = write_config(
+        tmp_path / "sidecar.yaml",
+        site="campus",
+        moodle={"url": moodle_db.url},
+        web={"enabled": False, "health_port": port},
+    )
+    sidecar = Sidecar(config)
+    health = [sys.executable, "-m", "sidecar", "health", "--config", str(config)]
+    url = f"http://127.0.0.1:{port}"
+    try:
+        sidecar.start("--role", "tail")
+        eventually(lambda: "health.listening" in sidecar.said)
+        well = [httpx.get(f"{url}{path}").status_code for path in ("/healthz", "/readyz", "/")]
+        databases.kill()
+        away = [httpx.get(f"{url}{path}", timeout=20) for path in ("/healthz", "/readyz")]
+        alive = subprocess.run(health, capture_output=True, text=True, check=False)
+    finally:
+        sidecar.close()
+    gone = subprocess.run(health, capture_output=True, text=True, check=False)
+
+    assert well == [200, 200, 404]
+    assert [one.status_code for one in away] == [200, 503]
+    assert away[1].json() == {"status": "ill", "reason": "its database cannot be reached: its log says why"}
+    assert (alive.returncode, gone.returncode) == (0, 1)
+    assert "Nobody answers" in gone.stderr

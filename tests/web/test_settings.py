@@ -64,7 +64,7 @@ def test_a_token_is_stars_wherever_it_is_printed(tmp_path: Path) -> None:
 def test_without_a_section_it_listens_on_this_machine_and_lets_nobody_in(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "")
 
-    assert settings.web.place == (True, "127.0.0.1", 8080)
+    assert settings.web.place == (True, "127.0.0.1", 8080, None)
     assert settings.web.tokens == ()
 
 
