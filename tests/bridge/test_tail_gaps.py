@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, event, func, select
 
 from sidecar.bridge import sight
+from sidecar.bridge.tail import Tail
 from sidecar.clock import FakeClock
 from sidecar.model import Level
 from sidecar.moodle.proof import Method, Proof, horizon
@@ -96,6 +97,36 @@ def test_a_trickle_on_every_other_id_stays_a_few_gaps_and_a_few_queries(
     with watched() as statements:
         tail.run_once()
     assert len(statements) <= 4
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ids", [[100_000], [2 * n for n in range(1, 3001)]], ids=["a large gap", "strides"])
+def test_what_is_missing_costs_less_than_a_second_poll(
+    patient: Campus, moodle_db: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, ids: list[int]
+) -> None:
+    prove_nothing(monkeypatch)
+    tail = patient.tail()
+    tail.run_once()
+
+    idle = cost_of_a_minute(tail, clock)
+    head = head_of(patient)
+    insert_rows(moodle_db.url, [log_row(id=head + number, eventname=OTHER) for number in ids])
+    while tail.run_once().more:
+        pass
+    missing = cost_of_a_minute(tail, clock)
+
+    assert open_gaps(patient) >= 1
+    assert idle >= 120
+    assert missing < 2 * idle
+
+
+def cost_of_a_minute(tail: Tail, clock: FakeClock) -> int:
+    """Return how many statements about the log two polls a second come to."""
+    with watched() as statements:
+        for _ in range(120):
+            clock.advance(0.5)
+            tail.run_once()
+    return len(statements)
 
 
 def test_a_row_in_a_gap_that_was_given_up_is_delivered_and_counted_as_late(

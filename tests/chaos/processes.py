@@ -23,7 +23,8 @@ def killed(world: World) -> None:
 
 def nothing(world: World) -> None:
     """Nothing fails: sixteen writers, commits out of order, one transaction in twenty undone."""
-    world.started(dispatch={"concurrency": 64, "lease": 4, "poll": 0.2})
+    dispatch = {"concurrency": 64, "lease": 60, "poll": 0.2}
+    world.started(dispatch=dispatch, services={"crm": world.service(timeout=20)})
     world.write(world.rows, number=16, rate=1_500)
     world.strike()
 

@@ -9,6 +9,7 @@ from tests.receiver import Behaviour, Exchange, drip, endless, hang, hang_up, ra
 
 _LONG_S = 12.0
 _SPELL_S = 2.5
+_HURRY_S = 1
 _NAME = "receiver.test"
 
 # None but the last answers well, however long one waits: so whoever takes one for a success loses a row.
@@ -34,7 +35,7 @@ def behaving(behaviour: Behaviour, *, taken: bool = False) -> Callable[[World], 
     """Return the fault of a receiver that behaves so for two spells, though it took the row if `taken`."""
 
     def harm(world: World) -> None:
-        world.started()
+        world.started(services={"crm": world.service(timeout=_HURRY_S)})
 
         def misbehave(exchange: Exchange) -> bool:
             world.strike()
