@@ -41,7 +41,7 @@ class World:
         self.chance = Random(seed)
         self.rows = rows  # where a fault is a matter of many
         self.folder = Path(tempfile.mkdtemp(prefix="mih-chaos-"))
-        self.moodle = self._database("campus", copy_of=campus.template(databases))
+        self.moodle = self._database("campus", copy_of=databases.template("moodle", campus.load))
         self.post = Post()
         self.marks = Marks()
         self.sidecars: list[Sidecar] = []
