@@ -144,13 +144,15 @@ def hang_up(exchange: Exchange) -> bool:
 class Receiver:
     """Listens on a free port, or on the one named, until it is closed. `released` lets go all that `hang`."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, *, port: int = 0, otherwise: Behaviour | None = None
+    ) -> None:
         self.released = threading.Event()
         self.closing = threading.Event()
         self.requests: list[Received] = []
         self._tls = tls
         self._behaviours: dict[str, list[Behaviour]] = {}
-        self._default: Behaviour = answer()
+        self._default: Behaviour = otherwise or answer()
         self._changed = threading.Condition()
         self._open: dict[int, socket.socket] = {}
         self._threads: list[threading.Thread] = []

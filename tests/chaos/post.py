@@ -49,9 +49,8 @@ class Post:
 
     def __init__(self) -> None:
         self.arrivals = Arrivals()
-        self._receiver = Receiver()
+        self._receiver = Receiver(otherwise=self._take)
         self.port = self._receiver.port
-        self._behave_well()
 
     def hang_up(self) -> None:
         """Close all connections."""
@@ -63,7 +62,7 @@ class Post:
         self._receiver.released.clear()
         self._receiver.otherwise(behaviour)
         yield
-        self._behave_well()
+        self._receiver.otherwise(self._take)
         self._receiver.released.set()
 
     @contextmanager
@@ -71,8 +70,8 @@ class Post:
         """Listen nowhere meanwhile."""
         self._receiver.close()
         yield
-        self._receiver = Receiver(port=self.port)
-        self._behave_well()
+        # What it does is said before it listens: a request that comes at once is counted, too.
+        self._receiver = Receiver(port=self.port, otherwise=self._take)
 
     def close(self) -> None:
         """Close for good."""
@@ -81,9 +80,6 @@ class Post:
     def take(self, request: Received) -> None:
         """Count a request as accepted."""
         self.arrivals.note(json.loads(request.body)["objectid"], request.header("webhook-id") or "")
-
-    def _behave_well(self) -> None:
-        self._receiver.otherwise(self._take)
 
     def _take(self, exchange: Exchange) -> bool:
         kept = answer(200, b"")(exchange)

@@ -178,7 +178,7 @@ class Soak:
     def _judged(self, world: World) -> Iterator[str]:
         arrived = world.post.arrivals
         if lost := len(world.owed - arrived.marks):
-            yield f"{lost} lost"
+            yield f"{lost} lost: {world.fates()}"
         if missing := world.unaccounted():
             yield f"the ledger misses {missing}"
         yield from grown(self.minutes)

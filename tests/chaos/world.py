@@ -25,10 +25,19 @@ from tests.rows import LOG, LOG_TABLE
 LEASE_S = 2
 TIMEOUT_S = 3  # a busy machine may answer late, and what was answered too late is sent again
 _STALLED_S = 45.0
+_MOST_FATES = 3
 _AT_REST = "SELECT count(*) FROM mih_queue WHERE state IN ('pending', 'sending')"
 
 
-_FATES = "SELECT count(*), state, max(last_error) FROM mih_queue WHERE log_id IN ({0}) GROUP BY state"
+_FATE = "SELECT state, attempts, due_at, settled_at, last_error FROM mih_queue WHERE log_id = {0}"
+_TRIES = (
+    "SELECT created_at, outcome, status, error FROM mih_log"
+    " WHERE delivery_id IN (SELECT delivery_id FROM mih_queue WHERE log_id = {0})"
+)
+_GAPS = (
+    "SELECT state, first_id, last_id, seen_at, reason FROM mih_gaps WHERE first_id <= {0} AND last_id >= {0}"
+)
+_CIRCUITS = "SELECT state, failures, probe_at FROM mih_circuits WHERE {0} > 0"
 
 T = TypeVar("T")
 
@@ -135,16 +144,16 @@ class World:
         return self._kept.enter_context(thing)
 
     def fates(self) -> list[str]:
-        """Say of what is lost what the sidecars' tables know of it."""
-        lost = sorted(self.owed - self.post.arrivals.marks)
-        if not lost:
-            return []
+        """Say of the first of what is lost what the sidecars' tables know of it."""
+        lost = sorted(self.owed - self.post.arrivals.marks)[:_MOST_FATES]
         with create_engine(self.moodle.url, poolclass=NullPool).connect() as conn:
-            ids = list(conn.scalars(select(LOG.c.id).where(LOG.c.objectid.in_(lost[:500]))))
-        known = ",".join(map(str, ids)) or "0"
+            ids = list(conn.scalars(select(LOG.c.id).where(LOG.c.objectid.in_(lost))))
         with create_engine(self.store_url, poolclass=NullPool).connect() as conn:
-            rows = conn.execute(text(_FATES.format(known))).all()
-        return [f"{row[0]} {row[1]}: {row[2] or 'without an error'}" for row in rows]
+            return [
+                f"row {number}: {conn.execute(text(query.format(number))).all()}"
+                for number in ids
+                for query in (_FATE, _TRIES, _GAPS, _CIRCUITS)
+            ]
 
     def settle(self) -> None:
         """Wait until all that is owed has arrived and nothing waits any more; what does not come is lost."""
