@@ -46,7 +46,7 @@ MORE = (
     "/events?event=nothing_is_called_so",
     "/events?user=7",
     "/events?course=7",
-    "/events/4711",
+    "/events/471",
     "/deliveries?service=service-07",
     "/deliveries?state=dead",
     "/deliveries?event=nothing_is_called_so",
@@ -59,7 +59,7 @@ MORE = (
     "/log?error=nothing%20says%20this",
     "/log?within=1h",
     "/log?before=500000",
-    "/log/500000",
+    "/log/4711",
     "/audit?object=" + quote("service service-07"),
 )
 PARTS = ("/?span=24h", "/?part=charts&span=24h", "/services", "/deliveries", "/log")
@@ -122,7 +122,7 @@ def of_server(bench: Bench, server: DatabaseServer, size: Size) -> Iterator[Time
             store=bench.store(server),
             receiver="",
             services={name: {"base_url": f"https://{name}.example.org"} for name in SERVICES},
-            rules=[_rule(number) for number in range(20)],
+            rules=[rule(number) for number in range(20)],
         )
         hub = stack.enter_context(sidecars.opened(config, role="dispatch"))
         fill(hub.store, size, now=hub.clock.now())
@@ -166,7 +166,8 @@ def _forget(listener: Server) -> None:
     listener._desk.fortunes = Fortunes()
 
 
-def _rule(number: int) -> dict[str, Any]:
+def rule(number: int) -> dict[str, Any]:
+    """Return one of the rules that the deliveries are of."""
     return {"name": f"rule-{number}", "event": r"\core\event\user_created", "service": SERVICES[number]}
 
 
@@ -183,10 +184,9 @@ def fill(store: Database, size: Size, *, now: datetime) -> None:
         letters = [_letter(size.queued + number, now) for number in range(_DEAD)]
         queue.enqueue_dead(conn, letters, now=now)
         _be_ill(conn, now)
-    for span, count in _KEPT.items():
-        for step in range(count):
-            begins = span.floor(now) - step * span.length
-            with store.write() as conn:
+        for span, count in _KEPT.items():
+            for step in range(count):
+                begins = span.floor(now) - step * span.length
                 stats.save(conn, span, begins, [_tally(dice, name) for name in SERVICES])
     _look_over(store)
 

@@ -19,7 +19,10 @@ _MOST_S = 0.2
 _SHORTEST_S = 0.01
 # Work comes in waves: between two of them nobody has nothing to do.
 _LULL_S = 1.0
-_AT_ONCE = 2
+# So many are made at once while there is work, and while there is none: what is begun then ends in it.
+_AT_ONCE, _AT_ONCE_IN_QUIET = 2, 4
+# One that takes longer waits for something else, a service or a long look into Moodle's log.
+_LONG_S = 1.0
 _MOST_WAITING = 20
 _COME_AGAIN_S = 5
 
@@ -38,24 +41,25 @@ class Governor:
         self._saved_s, self._counted_at = _SAVED_S, monotonic()
         self._busy_at = -math.inf
         self._line = anyio.Lock()
-        self._waiting = self._inside = 0
+        self._waiting = 0
+        self._begun: dict[object, float] = {}
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for the turn to make a page. Raises Fault (503) when too many wait for theirs already."""
         if self._must_wait():
             await self._wait()
-        self._inside += 1
         self._pay(_USUAL_S)
-        began = self._monotonic()
+        this = object()
+        began = self._begun[this] = self._monotonic()
         try:
             yield
         finally:
-            self._inside -= 1
+            del self._begun[this]
             self._pay(min(self._monotonic() - began, _MOST_S) - _USUAL_S)
 
     async def _wait(self) -> None:
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MOST_WAITING and self._is_busy(self._monotonic()):
             # Not at once: whoever hammers would be back at once, and to refuse takes time, too.
             await self._sleep(_COME_AGAIN_S)
             raise _too_busy()
@@ -71,7 +75,10 @@ class Governor:
         now = self._monotonic()
         self._saved_s = min(self._saved_s + (now - self._counted_at) * _SHARE, _SAVED_S)
         self._counted_at = now
-        return self._is_busy(now) and (self._saved_s < 0 or self._inside >= _AT_ONCE)
+        at_once = sum(now - began < _LONG_S for began in self._begun.values())
+        if not self._is_busy(now):
+            return at_once >= _AT_ONCE_IN_QUIET
+        return self._saved_s < 0 or at_once >= _AT_ONCE
 
     def _pay(self, cost_s: float) -> None:
         self._saved_s -= cost_s

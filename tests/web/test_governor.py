@@ -96,8 +96,10 @@ def test_a_crowd_is_told_to_come_again() -> None:
     assert min(held_s) >= 5
 
 
-def test_two_pages_at_most_are_made_at_once_while_there_is_work() -> None:
+@pytest.mark.parametrize(("busy", "most"), [(True, 2), (False, 4)])
+def test_few_pages_are_made_at_once_and_fewer_while_there_is_work(*, busy: bool, most: int) -> None:
     day, inside = Day(), [0]
+    day.busy = busy
     seen: list[int] = []
 
     async def one() -> None:
@@ -114,7 +116,32 @@ def test_two_pages_at_most_are_made_at_once_while_there_is_work() -> None:
 
     anyio.run(crowd)
 
-    assert (len(seen), max(seen)) == (15, 2)
+    assert (len(seen), max(seen)) == (15, most)
+
+
+def test_pages_that_wait_long_for_something_else_are_in_nobodys_way() -> None:
+    day = Day()
+    waited_s: list[float] = []
+
+    async def wait_long(ends: anyio.Event) -> None:
+        async with day.governor.turn():
+            await ends.wait()
+
+    async def people() -> None:
+        ends = anyio.Event()
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(wait_long, ends)
+                await anyio.wait_all_tasks_blocked()
+                day.now += 1.5
+            began = day.now
+            await day.page(0.05)
+            waited_s.append(day.now - began)
+            ends.set()
+
+    anyio.run(people)
+
+    assert waited_s == [pytest.approx(0.05)]
 
 
 def test_a_moment_between_two_waves_of_work_is_no_quiet_time() -> None:
