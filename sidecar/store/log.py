@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, union_all
+from sqlalchemy import Column, Connection, Row, Select, insert, select, union_all
 
 from sidecar.model import Settlement
 from sidecar.store.tables import log
@@ -68,18 +68,20 @@ def get(conn: Connection, number: int) -> Row[Any] | None:
     return conn.execute(select(log).where(log.c.id == number)).one_or_none()
 
 
+def newest_of(service: str, *columns: Column[Any]) -> Select[Any]:
+    """Return the query for these columns of the last try of a service. Uses `mih_log_service`.
+
+    Between, not equal: with that PostgreSQL may go back by `mih_log_created`, past all tries of others.
+    """
+    query = select(*columns).where(log.c.service.between(service, service))
+    return query.order_by(log.c.service.desc(), log.c.created_at.desc()).limit(1)
+
+
 def last_statuses(conn: Connection, names: Sequence[str]) -> dict[str, int | None]:
     """Return the status of the last try of each of these services that was tried. Uses `mih_log_service`."""
     if not names:
         return {}
-    last = [
-        select(log.c.service, log.c.status)
-        .where(log.c.service == name)
-        .order_by(log.c.created_at.desc())
-        .limit(1)
-        .subquery()
-        for name in names
-    ]
+    last = [newest_of(name, log.c.service, log.c.status).subquery() for name in names]
     query = union_all(*(select(one.c.service, one.c.status) for one in last))
     return {row.service: row.status for row in conn.execute(query)}
 

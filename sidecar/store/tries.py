@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from sidecar.model import Outcome
+from sidecar.store.log import newest_of
 from sidecar.store.tables import log
 
 _NUMBERS_AT_ONCE = 2_000
@@ -87,7 +88,7 @@ def _below(conn: Connection, service: str | None, number: int) -> int:
     if service is None or not last:
         return last
     at = conn.execute(select(log.c.created_at).where(log.c.id == last)).scalar()
-    newest = select(func.max(log.c.created_at)).where(log.c.service == service)
+    newest = newest_of(service, log.c.created_at)
     found = conn.execute(
         newest if at is None else newest.where(log.c.created_at <= at + _LONGEST_TRY)
     ).scalar()

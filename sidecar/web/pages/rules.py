@@ -12,7 +12,7 @@ from starlette.responses import Response
 from sidecar import workshop
 from sidecar.model import Held
 from sidecar.settings import Kind, Settings, Source
-from sidecar.store import counts, dlq, rules, shapes
+from sidecar.store import counts, pile, rules, shapes
 from sidecar.store.find import known
 from sidecar.store.search import Wanted, search
 from sidecar.web.ask import RuleName
@@ -193,7 +193,7 @@ def _shown(page: Page, name: str) -> Response:
         series, hours = rule_words.charted(COUNTED, _hours(conn, name, page.now))
         done: dict[str, Any] = {
             "deliveries": search(conn, Wanted(rule=name), limit=_LAST).rows,
-            "letters": dlq.find(conn, rule=name, limit=_LAST),
+            "letters": pile.newest(conn, pile.Choice(rule=name), limit=_LAST),
         }
     manages = page.may("manage")
     return page.show(
