@@ -15,6 +15,7 @@ from benchmarks.measure import Figure, Target, alternate, at_most, ratios, told
 from benchmarks.moodlewriter import Writer
 from benchmarks.receiver import Receiver
 from benchmarks.tail import LARGE
+from sidecar.bridge import calm
 from sidecar.hub import Hub
 from sidecar.store import cursors
 from tests.process import free_port
@@ -46,7 +47,7 @@ def at_rest(bench: Bench, name: str, server: Server) -> Iterator[Figure]:
         with _counter(server) as count:
             before = usage.over(seconds / 2, {"database": _all_of(server)}, count)
             with sidecars.running(path) as (one,):
-                time.sleep(bench.pick(5, 10))
+                time.sleep(calm.AFTER_S + 10)
                 watched = {"sidecar": [one.pid], "database": _all_of(server)}
                 found = usage.over(seconds, watched, count)
                 memory = usage.resident_mb(one.pid)

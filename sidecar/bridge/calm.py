@@ -2,7 +2,7 @@
 
 from sidecar.clock import Clock
 
-AFTER_S = 60.0
+AFTER_S = 30.0
 FACTOR = 4
 
 

@@ -33,6 +33,13 @@ class Harvest:
     tally: Counter[tuple[str, str]] = field(default_factory=Counter)
     large: dict[str, int] = field(default_factory=dict)  # bytes of a rule's payload that is worth a word
 
+    def add(self, other: "Harvest") -> None:
+        """Put what another batch came to with it."""
+        self.deliveries += other.deliveries
+        self.letters += other.letters
+        self.tally += other.tally
+        self.large |= other.large
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -95,13 +102,12 @@ class Harvester:
     ) -> Delivery | None:
         """Return the delivery of one event by one rule; None if the rule's condition does not hold."""
         rule, event, template = candidate.compiled.rule, candidate.event, candidate.compiled.template
-        number = self.settings.delivery_id(rule.name, event.id)
         names = self._scope(candidate, records, now)
         if not template.condition(names):
             return None
         made = template.render_all(names)
         return Delivery(
-            delivery_id=number,
+            delivery_id=names["delivery"]["id"],
             rule=rule.name,
             rule_version=candidate.compiled.version,
             service=rule.service,

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from sidecar.bridge.harvest import Harvest, Harvester, unstorable
 from sidecar.bridge.inforce import Register
-from sidecar.bridge.sight import Ahead, Behind, look_ahead, look_behind
+from sidecar.bridge.scout import Errand, Scout
+from sidecar.bridge.sight import Ahead, Behind, look_behind
 from sidecar.bridge.start import first_position
 from sidecar.bridge.watch import Watch
 from sidecar.clock import Clock
@@ -68,6 +68,7 @@ class Tail:
         self._cursor: Cursor | None = None
         self._watch = Watch(store, site, clock)
         self._register = Register(site)
+        self._scout = Scout(moodle, log)
         self._renew_at = 0.0
         self._limit = settings.batch
         self._told: set[str] = set()  # rules whose large payloads were mentioned
@@ -138,12 +139,14 @@ class Tail:
             if head is not None and head < cursor.position:
                 return self._alarm(cursor, head)
             now = self._clock.now()
-            ahead = self._ahead(conn, names, cursor, head, limit)
+            newest = min(now, cursor.caught_up_at or now)
+            window, end = self._settings.window, cursor.position if head is None else head
+            errand = Errand(names, cursor.position, end, window, limit, harvester, newest, now)
+            ahead, harvest = self._ahead(errand, cursor)
             due = self._watch.due(now)
             behind = look_behind(conn, self._log, names, due, self._settings, now=now, limit=limit)
-            events = [*ahead.events, *behind.events]
-            newest = min(now, cursor.caught_up_at or now)
-            harvest = harvester.gather(conn, events, newest=newest, now=now)
+            if behind.events:
+                harvest.add(harvester.gather(conn, behind.events, newest=newest, now=now))
         more = (head is not None and ahead.position < head) or not behind.complete
         after = replace(
             cursor,
@@ -163,8 +166,9 @@ class Tail:
         self._cursor = after
         self._mention(harvest)
         self._limit = limit if more else self._settings.batch
-        moved = ahead.position != cursor.position or bool(events)
-        return Round(True, len(events), len(harvest.deliveries), moved, more)
+        events = len(ahead.events) + len(behind.events)
+        moved = ahead.position != cursor.position or events > 0
+        return Round(True, events, len(harvest.deliveries), moved, more)
 
     def _mention(self, harvest: Harvest) -> None:
         """Say once of each rule that its payloads are large."""
@@ -173,15 +177,14 @@ class Tail:
                 self._told.add(rule)
                 _log.warning("tail.large_payload rule=%s bytes=%d: every try sends all of it", rule, size)
 
-    def _ahead(
-        self, conn: Connection, names: NameFilter | None, cursor: Cursor, head: int | None, limit: int
-    ) -> Ahead:
-        if head is None or head == cursor.position:
-            return Ahead((), cursor.position, ())
-        window = self._settings.window
-        return look_ahead(
-            conn, self._log, names, position=cursor.position, head=head, window=window, limit=limit
-        )
+    def _ahead(self, errand: Errand, cursor: Cursor) -> tuple[Ahead, Harvest]:
+        """Return what lies ahead and what comes of it; have the piece after that read meanwhile."""
+        if errand.head == cursor.position:
+            return Ahead((), cursor.position, ()), Harvest()
+        ahead, harvest = self._scout.ask(errand)
+        if ahead.position < errand.head and errand.limit > 1:
+            self._scout.send(replace(errand, position=ahead.position))
+        return ahead, harvest
 
     def _alarm(self, cursor: Cursor, head: int) -> Round:
         """Stand still: the log ends before the place that was read already."""

@@ -37,8 +37,9 @@ def decode(row: Row[Any] | Mapping[str, Any]) -> Event:
     An `other` that cannot be decoded is no exception: the event then has None there and the reason in
     `other_problem`. `sessionid` is redacted at any depth: with it one is logged in as that person.
     """
-    columns = row._mapping if isinstance(row, Row) else row
-    fields = {name: columns[name] for name in EVENT_COLUMNS}
+    # A row of the log has the columns in this order: by name each would be looked up.
+    values = row if isinstance(row, Row) else map(row.__getitem__, EVENT_COLUMNS)
+    fields: dict[str, Any] = dict(zip(EVENT_COLUMNS, values, strict=True))
     try:
         fields["other"] = _tidy(_parse(fields["other"]), 0)
     except ValueError as error:
@@ -60,7 +61,7 @@ def _parse(other: str | bytes | None) -> Any:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant, strict=False)
+        return _JSON.decode(text)
     except RecursionError:
         raise _Undecodable(f"nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
@@ -69,6 +70,9 @@ def _json(text: str) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise _Undecodable(f"no JSON: {name} is no number")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant, strict=False)
 
 
 def _tidy(value: Any, depth: int) -> Any:

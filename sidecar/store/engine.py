@@ -117,7 +117,7 @@ def _mysql(url: URL, pool_size: int, isolation: str) -> Engine:
 
 
 def _postgresql(url: URL, pool_size: int, isolation: str) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,  # in errors: they are people's data
         pool_size=pool_size,
@@ -128,6 +128,9 @@ def _postgresql(url: URL, pool_size: int, isolation: str) -> Engine:
         pool_reset_on_return=None,  # as above
         connect_args={"connect_timeout": 5},
     )
+    # Many rows in one INSERT: by itself SQLAlchemy sends each on its own here, five times as slow.
+    engine.dialect.use_insertmanyvalues_wo_returning = True
+    return engine
 
 
 _ENGINES = {"sqlite": _sqlite, "mysql": _mysql, "postgresql": _postgresql}

@@ -175,6 +175,23 @@ def test_rows_and_holes_make_up_the_window(conn: Connection, present: set[int], 
     assert not set(holes) & present
 
 
+@pytest.mark.parametrize(
+    "holes",
+    [
+        [(127, 129)],
+        [(128, 255)],
+        [(1, 1), (255, 256), (300, 450), (600, 600)],
+        [(id_, id_) for id_ in range(2, 600, 3)],
+    ],
+    ids=["over an edge", "a piece", "wide", "everywhere"],
+)
+def test_holes_are_found_in_and_over_pieces(conn: Connection, holes: list[tuple[int, int]]) -> None:
+    gone = {id_ for first, last in holes for id_ in range(first, last + 1)}
+    put(conn, *(set(range(1, 601)) - gone))
+
+    assert LOG.missing(conn, 0, 600) == holes
+
+
 def test_a_real_log_is_read_whole(moodle_db: Database) -> None:
     count = 731 if moodle_db.dialect == "postgresql" else 559
     engine = create_engine(moodle_db.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")

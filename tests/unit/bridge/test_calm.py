@@ -14,12 +14,12 @@ def looks(calm: Calm, clock: FakeClock, *, ticks: int, every_s: float = 0.5) -> 
 
 
 def test_every_look_is_made_at_first(clock: FakeClock) -> None:
-    assert looks(Calm(clock), clock, ticks=100) == 100
+    assert looks(Calm(clock), clock, ticks=59) == 59
 
 
-def test_one_look_in_four_is_made_when_nothing_has_happened_for_a_minute(clock: FakeClock) -> None:
+def test_one_look_in_four_is_made_when_nothing_has_happened_for_half_a_minute(clock: FakeClock) -> None:
     calm = Calm(clock)
-    looks(calm, clock, ticks=120)
+    looks(calm, clock, ticks=60)
 
     assert looks(calm, clock, ticks=100) == 25
 
@@ -30,13 +30,13 @@ def test_whatever_happens_ends_the_calm(clock: FakeClock) -> None:
 
     calm.stirred()
 
-    assert looks(calm, clock, ticks=100) == 100
+    assert looks(calm, clock, ticks=59) == 59
     assert calm.every_s(1) == 1
 
 
 def test_waits_are_four_times_as_long_in_the_calm(clock: FakeClock) -> None:
     calm = Calm(clock)
-    clock.advance(60)
+    clock.advance(30)
 
     assert calm.every_s(1) == 4
 
