@@ -1,5 +1,6 @@
 """Where a new cursor begins."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -16,16 +17,29 @@ def first_position(conn: Connection, log: LogStore, start: str | int) -> tuple[i
     `start` is latest, beginning, a log id (the first one read) or an ISO 8601 time.
     """
     if start == "latest":
-        return _latest(conn, log)
+        return _before(conn, log, (log.head(conn) or 0) + 1)
     if start == "beginning":
-        first = log.next_id(conn, 0)
-        return (first or 1) - 1, []
+        return _before_first(conn, log, lambda: log.next_id(conn, 0) or 1)
     if isinstance(start, int) or start.isdecimal():
         return int(start) - 1, []
-    first = log.first_id_at(conn, int(datetime.fromisoformat(start).timestamp()))
-    return _latest(conn, log) if first is None else (first - 1, [])
+    since = int(datetime.fromisoformat(start).timestamp())
+    end = (log.head(conn) or 0) + 1
+    return _before_first(conn, log, lambda: log.first_id_at(conn, since) or end)
 
 
-def _latest(conn: Connection, log: LogStore) -> tuple[int, list[Range]]:
-    head = log.head(conn) or 0
-    return head, log.missing(conn, max(head - _LOOK_BACK, 0), head)
+def _before_first(conn: Connection, log: LogStore, look: Callable[[], int]) -> tuple[int, list[Range]]:
+    """Return the position before the first wanted row, which need not be the first one that is visible.
+
+    Looks again until nothing has appeared below it: that would be neither missing nor after the position.
+    """
+    first = look()
+    while True:
+        found = _before(conn, log, first)
+        if (again := look()) >= first:
+            return found
+        first = again
+
+
+def _before(conn: Connection, log: LogStore, first: int) -> tuple[int, list[Range]]:
+    position = first - 1
+    return position, log.missing(conn, max(position - _LOOK_BACK, 0), position)

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, create_engine, delete, select, text
+from sqlalchemy import Connection, Row, create_engine, delete, select, text
 
 from sidecar.clock import FakeClock
 from sidecar.model import delivery_id
+from sidecar.moodle.logstore import LogStore
 from sidecar.store import counts, cursors, gaps
 from sidecar.store.tables import dlq, queue
 from tests.bridge.conftest import MakeCampus
@@ -59,6 +60,53 @@ def test_every_real_row_becomes_one_delivery_of_a_rule_for_all(
 
     assert queued_ids(campus) == there
     assert all(json.loads(row.payload)["id"] == row.log_id for row in queued(campus))
+
+
+@pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)
+@pytest.mark.parametrize("start", ["beginning", "2026-03-01T00:00:00Z"])
+def test_rows_below_the_first_visible_one_are_read_when_their_transaction_ends(
+    make_campus: MakeCampus, moodle_db: Database, start: str
+) -> None:
+    campus = make_campus(EVERYTHING, tail={"start": start})
+    engine = create_engine(moodle_db.url)
+    with engine.begin() as conn:
+        conn.execute(delete(LOG))
+
+    with engine.connect() as slow, slow.begin():
+        below = insert_rows(slow, [log_row(), log_row()])
+        above = insert_rows(moodle_db.url, [log_row()])
+        read_all(campus)
+        first = queued_ids(campus)
+    read_all(campus)
+
+    assert first == above
+    assert queued_ids(campus) == below + above
+    engine.dispose()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_rows_that_become_visible_while_the_beginning_is_looked_for_are_read(
+    make_campus: MakeCampus, moodle_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campus = make_campus(EVERYTHING, tail={"start": "beginning"})
+    engine = create_engine(moodle_db.url)
+    with engine.begin() as conn:
+        conn.execute(delete(LOG))
+    with engine.connect() as slow:
+        below = insert_rows(slow, [log_row()])
+        above = insert_rows(moodle_db.url, [log_row()])
+        looked = LogStore.next_id
+
+        def then_commit(log: LogStore, conn: Connection, after: int) -> int | None:
+            found = looked(log, conn, after)
+            slow.commit()
+            return found
+
+        monkeypatch.setattr(LogStore, "next_id", then_commit)
+        read_all(campus)
+    engine.dispose()
+
+    assert queued_ids(campus) == below + above
 
 
 def test_reading_twice_adds_nothing(make_campus: MakeCampus) -> None:
