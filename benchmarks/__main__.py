@@ -41,12 +41,16 @@ def main() -> int:
     with Bench(quick=wanted.quick).closing() as bench:
         for name in wanted.only or _usual(quick=wanted.quick):
             found += _one(bench, name)
-    here, took = machine.look(), time.monotonic() - began
-    print(f"{table(found)}\n\n{here}\n{'Quick, so rough. ' if wanted.quick else ''}It took {took:.0f} s.")
-    if wanted.json:
-        told = document(found, here, quick=wanted.quick, seconds=round(took))
-        wanted.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        _tell(wanted, found, seconds=round(time.monotonic() - began))
     return int(any(one.verdict is Verdict.FAILED for one in found))
+
+
+def _tell(wanted: argparse.Namespace, found: list[Figure], *, seconds: int) -> None:
+    here = machine.look()
+    print(f"{table(found)}\n\n{here}\n{'Quick, so rough. ' if wanted.quick else ''}It took {seconds} s.")
+    if wanted.json:
+        told = document(found, here, quick=wanted.quick, seconds=seconds)
+        wanted.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
 def _one(bench: Bench, name: str) -> list[Figure]:

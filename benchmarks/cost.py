@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from benchmarks.measure import Figure, Target, alternate, at_most, ratios, told
 from benchmarks.moodlewriter import Writer
 from benchmarks.receiver import Receiver
 from benchmarks.tail import LARGE
-from sidecar.bridge import calm
+from sidecar.bridge.calm import AFTER_S
 from sidecar.hub import Hub
 from sidecar.store import cursors
 from tests.process import free_port
@@ -23,6 +23,7 @@ from tests.servers import Server
 
 _PACE = 500  # rows a second that the writer writes alone
 _PER_STATEMENT = 10
+_AWAKE_S = 5
 _QUESTIONS = {
     "mysql": "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'QUESTIONS'",
     "postgresql": "SELECT SUM(calls) FROM pg_stat_statements",
@@ -30,33 +31,59 @@ _QUESTIONS = {
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """Yield the cost at rest with everything on one database server."""
-    yield from at_rest(bench, "MariaDB", bench.mariadb)
-    if not bench.quick:
-        yield from at_rest(bench, "PostgreSQL", bench.postgresql)
+    """Yield the cost at rest, with everything on one database server: MariaDB, and beside it PostgreSQL."""
+    databases = [("MariaDB", bench.mariadb)] if bench.quick else list(bench.databases)
+    with ExitStack() as stack:
+        watched = [stack.enter_context(_at_rest(bench, name, server)) for name, server in databases]
+        time.sleep(_AWAKE_S)
+        awake = [one.take(8) for one in watched]
+        if not bench.quick:
+            time.sleep(max(watched[-1].since + AFTER_S + 10 - time.monotonic(), 0))
+        calm = [one.take(bench.pick(8, 20)) for one in watched]
+        for one, before, after in zip(watched, awake, calm, strict=True):
+            yield from one.told(before, after, calm=not bench.quick)
 
 
-def at_rest(bench: Bench, name: str, server: Server) -> Iterator[Figure]:
-    """Yield what `mih run` takes while nothing happens: default settings, its tables in Moodle's database."""
-    seconds = bench.pick(8, 15)
-    with fresh(server, moodle=True) as moodle, Receiver() as receiver:
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A `mih run` with nothing to do, and the server that has Moodle's database and its tables."""
+
+    name: str
+    pids: dict[str, list[int]]
+    count: Callable[[], float]
+    alone: usage.Taken
+    since: float
+
+    def take(self, seconds: float) -> usage.Taken:
+        """Watch it for a while."""
+        return usage.over(seconds, self.pids, self.count)
+
+    def told(self, awake: usage.Taken, found: usage.Taken, *, calm: bool) -> Iterator[Figure]:
+        """Yield what it takes. Before it has become calm that is told, not judged."""
+        where = f"at rest, all on {self.name}"
+        first = f"before it is calm {awake.counted - self.alone.counted:.2g}/s"
+        database, sidecar = found.share["database"], found.share["sidecar"]
+        yield Figure(f"{where}: sidecar's processor", (sidecar,), "% of a core", at_most(1))
+        alone = f"without it {self.alone.share['database']:.2g} %"
+        yield Figure(f"{where}: database's", (database,), "% of a core", at_most(1), alone)
+        queries = found.counted - self.alone.counted
+        yield Figure(f"{where}: queries", (queries,), "/s", at_most(2) if calm else None, first)
+        (pid,) = self.pids["sidecar"]
+        yield Figure(f"{where}: memory", (usage.resident_mb(pid),), "MB", at_most(120))
+
+
+@contextmanager
+def _at_rest(bench: Bench, name: str, server: Server) -> Iterator[Resting]:
+    """Start `mih run` with default settings, its tables in Moodle's database and its dashboard on."""
+    with fresh(server, moodle=True) as moodle, Receiver() as receiver, _counter(server) as count:
+        alone = usage.over(bench.pick(4, 8), {"database": _all_of(server)}, count)
         web = {"host": "127.0.0.1", "port": free_port()}
-        path = sidecars.config(
-            bench.folder, moodle=moodle, store=None, receiver=receiver.url, tail={}, web=web
-        )
-        with _counter(server) as count:
-            before = usage.over(seconds / 2, {"database": _all_of(server)}, count)
-            with sidecars.running(path) as (one,):
-                time.sleep(calm.AFTER_S + 10)
-                watched = {"sidecar": [one.pid], "database": _all_of(server)}
-                found = usage.over(seconds, watched, count)
-                memory = usage.resident_mb(one.pid)
-    where = f"at rest, all on {name}"
-    alone = f"without it {before.share['database']:.2g} % and {before.counted:.2g} queries/s"
-    yield Figure(f"{where}: sidecar's processor", (found.share["sidecar"],), "% of a core", at_most(1))
-    yield Figure(f"{where}: database's", (found.share["database"],), "% of a core", at_most(1), alone)
-    yield Figure(f"{where}: queries", (found.counted - before.counted,), "/s", at_most(2))
-    yield Figure(f"{where}: memory", (memory,), "MB", at_most(120))
+        folder = bench.folder / server.dialect
+        folder.mkdir(exist_ok=True)
+        path = sidecars.config(folder, moodle=moodle, store=None, receiver=receiver.url, tail={}, web=web)
+        with sidecars.running(path) as (one,):
+            pids = {"sidecar": [one.pid], "database": _all_of(server)}
+            yield Resting(name, pids, count, alone, time.monotonic())
 
 
 def beside_a_writer(bench: Bench) -> Iterator[Figure]:

@@ -13,6 +13,7 @@ from benchmarks.receiver import Receiver
 from tests.servers import Server
 
 _THREADS = 8
+_LIMIT_S = 60
 STARTED = timedelta(seconds=4)
 
 
@@ -55,7 +56,10 @@ def rate(
         receiver.reset()
         with sidecars.running(path, "--role", "dispatch", processes=processes):
             counted = receiver.wait_for(requests)
+            ends = time.monotonic() + _LIMIT_S
             while queued.settled(hub.store) < requests:
+                if time.monotonic() > ends:
+                    raise TimeoutError(f"not all of {requests} deliveries were settled within {_LIMIT_S} s")
                 time.sleep(0.01)
             counted = replace(counted, last=time.monotonic())
     if receiver.count().requests != requests:

@@ -76,7 +76,7 @@ def rate(bench: Bench, peer: Peer, receiver: Receiver, requests: int, memory: di
         variables = _variables(bench, results, receiver)
         _ask(results, "CREATE TABLE bench_results (id BIGSERIAL PRIMARY KEY, status INT NOT NULL)")
         queue = [venv.program("python"), "-m", f"benchmarks.peers.{peer.module}", str(requests), queued.BODY]
-        subprocess.run(queue, env=variables, cwd=bench.folder, check=True)
+        subprocess.run(queue, env=variables, cwd=bench.folder, check=True, capture_output=True)
         receiver.reset()
         log = bench.folder / f"{peer.module}.log"
         with log.open("wb") as output:

@@ -30,7 +30,7 @@ def catch_up(bench: Bench, name: str, server: Server) -> Figure:
     """Let the real Tail and a raw scan read the same log in turns."""
     wanted = bench.pick(200_000, LARGE)
     moodle = bench.log(server, wanted)
-    part = bench.pick(100_000, 500_000)
+    part = bench.pick(100_000, 300_000)
     found = alternate(
         bench.rounds,
         {"ours": lambda: tail_rate(bench, server, moodle), "raw": lambda: raw_rate(moodle, part)},
