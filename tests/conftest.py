@@ -31,6 +31,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with whole processes: a long test that comes last has the other workers wait for it."""
+    items.sort(key=lambda item: "acceptance" not in item.path.parts)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands at 2026-03-02 08:00 UTC until the test moves it."""

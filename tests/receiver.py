@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 _PATIENCE_S = 20.0
 
@@ -243,7 +244,7 @@ class Receiver:
                 del self._open[number]
                 self._changed.notify_all()
 
-    def _one(self, wire: socket.socket, lines: BinaryIO, number: int) -> bool:
+    def _one(self, wire: socket.socket, lines: BufferedReader, number: int) -> bool:
         request = _read(lines, number)
         if request is None:
             return False
@@ -255,7 +256,9 @@ class Receiver:
         return behave(Exchange(self, wire, request))
 
 
-def _read(lines: BinaryIO, number: int) -> Received | None:
+def _read(lines: BufferedReader, number: int) -> Received | None:
+    if not lines.peek(1)[:1].isalpha():
+        return None  # no HTTP, such as a client's first words of TLS, which need not have an end of line
     first = lines.readline().decode("latin-1").split()
     if len(first) != 3:
         return None

@@ -13,28 +13,29 @@ from sidecar.clock import Clock
 from sidecar.errors import ExitCode, HubError
 from sidecar.store.faults import explain
 
-COMMANDS = (
-    "audit",
-    "check",
-    "circuits",
-    "cursor",
-    "demo",
-    "dlq",
-    "gaps",
-    "health",
-    "init",
-    "ledger",
-    "log",
-    "migrate",
-    "queue",
-    "replay",
-    "rules",
-    "run",
-    "secrets",
-    "services",
-    "status",
-    "users",
-)
+# With how each one's own help begins: to list them must not cost the libraries of all.
+COMMANDS = {
+    "audit": "What people changed",
+    "check": "Look for everything that could keep events from being delivered",
+    "circuits": "The circuit breakers, one a service",
+    "cursor": "The place up to which Moodle's log is read",
+    "demo": "Watch a small campus deliver its events, until Ctrl-C",
+    "dlq": "The dead letter queue",
+    "gaps": "Missing ids below the cursor",
+    "health": "Exit with 0 if a sidecar on this host is alive",
+    "init": "Write a commented configuration to start from",
+    "ledger": "Account for every row of Moodle's log that a rule names",
+    "log": "Every try to deliver: status, latency, error",
+    "migrate": "Make the sidecar's tables (mih_...), or bring them up to date",
+    "queue": "Deliveries: those on their way, and those of the last days",
+    "replay": "Deliver rows of Moodle's log by a rule",
+    "rules": "Which events become deliveries, and to whom",
+    "run": "Read Moodle's log and deliver its events until SIGTERM or Ctrl-C",
+    "secrets": "Secrets that the store keeps sealed",
+    "services": "The systems that deliveries go to",
+    "status": "Show on one page how things stand",
+    "users": "Who may sign in to the dashboard",
+}
 
 
 class OnDemand(click.Group):
@@ -51,6 +52,11 @@ class OnDemand(click.Group):
         command = getattr(import_module(f"sidecar.cli.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List all commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, f"{what}.") for name, what in COMMANDS.items()])
 
 
 @click.group(cls=OnDemand, context_settings={"help_option_names": ["-h", "--help"]})

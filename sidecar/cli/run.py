@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,6 @@ from sidecar.hub import ROLES, Hub, Loaded, load
 from sidecar.scheduler import Scheduler
 from sidecar.settings import Watcher, read
 from sidecar.web.pulse import PulseServer
-from sidecar.web.server import CannotListen, Server
 
 _log = logging.getLogger("mih")
 
@@ -42,24 +42,30 @@ def run(config: Path, role: str, until_idle: bool, log_level: str) -> None:
     _open(hub, stop, patient=not until_idle)
     scheduler = Scheduler(hub, reload=Reload(config, loaded, hub))
     _log.info("sidecar.started site=%s role=%s replica=%s", loaded.settings.site, role, hub.replica.name)
-    web = None if until_idle else _listening(hub, scheduler)
+    stop_web = None if until_idle else _listening(hub, scheduler)
     pulse = None if until_idle else _answering(hub, scheduler)
     scheduler.start()
     while not stop.wait(_IDLE_LOOK_S if until_idle else _SIGNAL_LOOK_S):
         if until_idle and scheduler.idle():
             break
-    for listener in (web, pulse):
-        if listener:
-            listener.stop()
+    if stop_web:
+        stop_web()
+    if pulse:
+        pulse.stop()
     scheduler.stop()
     hub.close()
     _log.info("sidecar.stopped")
 
 
-def _listening(hub: Hub, scheduler: Scheduler) -> Server | None:
-    """Return the web server, listening. A port that is taken costs the dashboard, never the deliveries."""
+def _listening(hub: Hub, scheduler: Scheduler) -> Callable[[], None] | None:
+    """Let the web server listen; return what stops it.
+
+    A port that is taken costs the dashboard, never the deliveries.
+    """
     if not hub.settings.web.enabled or hub.role == "tail":
         return None
+    from sidecar.web.server import CannotListen, Server  # noqa: PLC0415 - as much as all the rest of a start
+
     web = Server(hub, pulse=scheduler.ailment)
     try:
         web.start()
@@ -70,7 +76,7 @@ def _listening(hub: Hub, scheduler: Scheduler) -> Server | None:
         _log.warning("web.setup url=%s: nobody can sign in yet; it makes the first user", web.invitation)
         # Whatever the level of the log is: without it nobody gets in.
         click.echo(f"Make the first user of the dashboard: {web.invitation}")
-    return web
+    return web.stop
 
 
 def _answering(hub: Hub, scheduler: Scheduler) -> PulseServer | None:

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from sqlalchemy.exc import SQLAlchemyError
+
+from sidecar.store import cursors
+from sidecar.store.engine import Database as Store
 
 _LONGEST_WAIT_S = 60.0
 
@@ -83,6 +87,19 @@ class Sidecar:
     def said(self) -> str:
         """All that it has printed."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its cursor is placed: what comes into the log from then on is new to it."""
+        config = yaml.safe_load(self.config.read_text())
+        store = Store(config["moodle"]["url"], pool_size=1)
+        try:
+            with store.read() as conn:
+                return cursors.load(conn, config["site"]) is not None
+        except SQLAlchemyError:
+            return False  # there are no tables yet
+        finally:
+            store.close()
 
     def close(self) -> None:
         """Kill it if it still runs."""

@@ -23,18 +23,19 @@ def await_arrivals(receiver: Sink, sidecar: Sidecar, number: int) -> None:
 def test_kills_at_any_moment_lose_nothing(
     make_sidecar: MakeSidecar, bare_moodle_db: Database, receiver: Sink, kills: int
 ) -> None:
-    rows = 250 * kills
+    chance = random.Random(20)
+    arrivals = [chance.randrange(1, 230) for _ in range(kills)]
+    rows = sum(arrivals) + 250
     empty_log(bare_moodle_db.url)
     insert_rows(bare_moodle_db.url, [log_row(userid=n) for n in range(rows)])
     sidecar = make_sidecar(
         dispatch={"concurrency": _IN_FLIGHT, "lease": 3, "poll": 0.2},
         services={"crm": {"base_url": receiver.url, "timeout": 1}},
     )
-    chance = random.Random(20)
 
-    for _ in range(kills):
+    for number in arrivals:
         sidecar.start()
-        await_arrivals(receiver, sidecar, len(receiver.requests) + chance.randrange(1, 230))
+        await_arrivals(receiver, sidecar, len(receiver.requests) + number)
         sidecar.kill()
     code = sidecar.run("--until-idle")
 

@@ -46,7 +46,7 @@ def started(make_sidecar: MakeSidecar, *, lease: int = 8, **sections: object) ->
         **sections,
     )
     sidecar.start()
-    eventually(lambda: mih(sidecar.config, "cursor", "show").returncode == 0 or not sidecar.running)
+    eventually(lambda: sidecar.has_begun or not sidecar.running)
     assert sidecar.running, sidecar.said
     return sidecar
 
@@ -109,7 +109,7 @@ def test_a_replay_goes_on_after_kills(
         sidecar.kill()
     sidecar.start()
     eventually(lambda: len(receiver.accepted) == rows)
-    eventually(lambda: '"done"' in mih(sidecar.config, "replay", "list", "--json").stdout)
+    eventually(lambda: "replay.done" in sidecar.said)
     sidecar.terminate()
 
     [done] = json.loads(mih(sidecar.config, "replay", "list", "--json").stdout)

@@ -127,7 +127,7 @@ def test_a_changed_file_is_taken_over_and_a_broken_one_is_refused(
 ) -> None:
     sidecar = make_sidecar(rules=[EVERYTHING | {"endpoint": "/old"}], tail={"start": "latest", "poll": 0.1})
     sidecar.start()
-    eventually(lambda: "sidecar.started" in sidecar.said)
+    eventually(lambda: sidecar.has_begun)
     config = yaml.safe_load(sidecar.config.read_text())
 
     sidecar.config.write_text("rules: [")

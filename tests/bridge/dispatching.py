@@ -75,9 +75,9 @@ class Post:
 
     def queue(self, count: int = 1, service: str = "crm", *, first: int = 1, **changes: Any) -> None:
         """Queue deliveries, one after the other by a millisecond, so that their order is known."""
-        for number in range(first, first + count):
-            self.clock.advance(0.001)
-            with self.store.write() as conn:
+        with self.store.write() as conn:
+            for number in range(first, first + count):
+                self.clock.advance(0.001)
                 queue.enqueue(conn, [delivery(number, service, **changes)], now=self.clock.now())
 
     def dispatcher(

@@ -4,16 +4,26 @@ import re
 
 import pytest
 
+from sidecar.clock import FakeClock
 from sidecar.web.pages.page import Tab
 from sidecar.web.pages.register import tabs
 from tests.browser.conftest import Visit, page_is_sound
 from tests.web.conftest import Site
+from tests.web.people import PASSWORD, add
 
 
-def test_somebody_signs_in_turns_to_spanish_and_dark_and_signs_out(visit: Visit, site: Site) -> None:
-    visitor = visit("manage")
+def test_somebody_signs_in_turns_to_spanish_and_dark_and_signs_out(
+    visit: Visit, site: Site, clock: FakeClock
+) -> None:
+    visitor = visit()
     page = visitor.page
+    add(site.store, clock, "ana", "manage")
 
+    visitor.go("/login")
+    page.fill("#f-name", "ana")
+    page.fill("#f-password", PASSWORD)
+    page.click("main button")
+    page.wait_for_selector("nav#nav")
     page.click("details.user summary")
     page.click("text=Español")
     page.wait_for_load_state("networkidle")

@@ -1,6 +1,7 @@
 """The overview and the request log in a real browser: sound when full, charts, live figures."""
 
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,14 +9,27 @@ import pytest
 from sqlalchemy import insert
 
 from sidecar import upkeep
+from sidecar.clock import FakeClock
 from sidecar.model import Circuit, CircuitState
 from sidecar.store import circuits, tables
+from sidecar.store.engine import Database as Store
 from tests.browser.conftest import Visit, page_is_sound
 from tests.cli.seeds import Seeds
+from tests.conftest import make_tables
+from tests.databases import Database, Databases
 from tests.web.conftest import MakeSite, Site
 
 LONG = "student-information-system-of-the-faculty-of-applied-sciences-and-of-law-north"
 NAMES = ("crm", "erp", "library", LONG)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[Database]:
+    """A store that has lived through a day."""
+    name = databases.fresh_name()
+    databases.create_database(name, databases.template("day", make_tables, live_through_a_day))
+    yield databases.describe(name)
+    databases.drop_database(name)
 
 
 @pytest.fixture
@@ -25,25 +39,28 @@ def site(make_site: MakeSite) -> Site:
     return make_site(services=services)
 
 
-def live_through_a_day(site: Site, seeds: Seeds) -> None:
+def live_through_a_day(url: str) -> None:
     """Log a day of tries that ends now: crm takes nothing since an hour, nobody sends at night."""
     dice = random.Random(7)
+    store, clock = Store(url), FakeClock()
+    seeds = Seeds(store, clock)
     seeds.replica()
     seeds.cursor(200, head=212)
-    now = seeds.clock.now()
+    now = clock.now()
     rows = [_tried(dice, now, minute, name) for minute in range(1_440) for name in NAMES if _is_awake(minute)]
-    with site.store.write() as conn:
+    with store.write() as conn:
         conn.execute(insert(tables.log), rows)
     for number in range(40):
         seeds.delivery(number)
     for number in (100, 101, 102):
         seeds.rejected(number, service="erp")
     found = Circuit("crm", CircuitState.OPEN, 5, now - timedelta(hours=1), now, "HTTP 503", now)
-    with site.store.write() as conn:
+    with store.write() as conn:
         circuits.create(conn, ["crm"], now=now)
         circuits.save(conn, found, now=now)
-    while upkeep.roll_up(site.store, seeds.clock):
+    while upkeep.roll_up(store, clock):
         pass
+    store.close()
 
 
 def _is_awake(minute: int) -> bool:
@@ -69,10 +86,7 @@ def _tried(dice: random.Random, now: Any, minute: int, name: str) -> dict[str, A
     }
 
 
-def test_the_overview_is_sound_with_a_day_of_work_and_an_outage(
-    visit: Visit, site: Site, seeds: Seeds
-) -> None:
-    live_through_a_day(site, seeds)
+def test_the_overview_is_sound_with_a_day_of_work_and_an_outage(visit: Visit) -> None:
     visitor = visit("manage")
 
     visitor.go("/")
@@ -82,8 +96,7 @@ def test_the_overview_is_sound_with_a_day_of_work_and_an_outage(
     page_is_sound(visitor)
 
 
-def test_the_request_log_and_a_try_are_sound_when_full(visit: Visit, site: Site, seeds: Seeds) -> None:
-    live_through_a_day(site, seeds)
+def test_the_request_log_and_a_try_are_sound_when_full(visit: Visit) -> None:
     visitor = visit("manage")
 
     for path in ("/log", "/log?outcome=failed", "/log/1"):
@@ -91,10 +104,7 @@ def test_the_request_log_and_a_try_are_sound_when_full(visit: Visit, site: Site,
         page_is_sound(visitor)
 
 
-def test_a_chart_tells_figures_under_the_pointer_and_leaves_its_gaps(
-    visit: Visit, site: Site, seeds: Seeds
-) -> None:
-    live_through_a_day(site, seeds)
+def test_a_chart_tells_figures_under_the_pointer_and_leaves_its_gaps(visit: Visit, site: Site) -> None:
     page = visit("view").page
     page.goto(site.server.url + "/?service=erp")
     chart = page.locator("figure.chart >> nth=1")
@@ -111,7 +121,6 @@ def test_a_chart_tells_figures_under_the_pointer_and_leaves_its_gaps(
 
 
 def test_the_figures_follow_and_the_keyboard_keeps_its_place(visit: Visit, site: Site, seeds: Seeds) -> None:
-    live_through_a_day(site, seeds)
     page = visit("view").page
     page.goto(site.server.url + "/")
     page.focus("#card-queue")

@@ -1,6 +1,6 @@
 """The pieces that pages are made of, all on one page: they are sound, and do what their README says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from sidecar.clock import FakeClock
+from sidecar.web.app import routes
 from sidecar.web.pages import paper, register
 from sidecar.web.pages.page import Manage, Tab, View
 from tests.browser.conftest import Visit, page_is_sound
@@ -88,10 +89,13 @@ def break_it(page: Manage) -> Response:
 
 
 @pytest.fixture(autouse=True)
-def _with_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def _with_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     one = SimpleNamespace(router=router, TAB=Tab("Pieces", "/pieces", "overview"))
     monkeypatch.setattr(register, "PAGES", (*register.PAGES, one))
     broken.clear()
+    routes.cache_clear()
+    yield
+    routes.cache_clear()
 
 
 @pytest.fixture

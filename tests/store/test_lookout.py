@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.model import Circuit, CircuitState
 from sidecar.settings import Service
-from sidecar.store import circuits, lookout, migrate, queue, services
+from sidecar.store import circuits, lookout, queue, services
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW, delivery
@@ -17,7 +17,6 @@ from tests.store.keeping import put, take
 @pytest.fixture
 def store(database: Database) -> Iterator[Store]:
     made = Store(database.url)
-    migrate.apply(made)
     names = ["crm", "erp", "idle", "lms"]
     wanted = {name: Service.model_validate({"base_url": "https://x.example.org"}) for name in names}
     with made.write() as conn:

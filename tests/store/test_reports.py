@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import Connection, NullPool, Table, create_engine, insert
 
 from sidecar.store import tables
-from sidecar.store.engine import Database as Store
 from tests.databases import Database
 
 REPORTS = Path(__file__).parents[2] / "sql" / "reports"
@@ -21,8 +20,6 @@ Report = Callable[..., list[tuple[Any, ...]]]
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
     """A connection to a store with a morning's rows in it."""
-    store = Store(database.url)
-    store.close()
     with create_engine(database.url, poolclass=NullPool).begin() as connection:
         for table, rows in MORNING:
             connection.execute(insert(table), rows)

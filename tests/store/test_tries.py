@@ -12,7 +12,8 @@ from sidecar.model import Outcome
 from sidecar.store import tables
 from sidecar.store.engine import Database
 from sidecar.store.tries import Found, Wanted, search
-from tests import databases
+from tests.conftest import make_tables
+from tests.databases import Databases
 from tests.store.test_search import explained
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -21,14 +22,19 @@ ANALYZE = {"sqlite": "ANALYZE", "mysql": "ANALYZE TABLE mih_log", "postgresql": 
 
 
 @pytest.fixture
-def store(database: databases.Database) -> Iterator[Database]:
-    """30,000 tries, one a second; of `rare` are the very first two and one in the middle."""
-    found = Database(database.url)
+def store(databases: Databases) -> Iterator[Database]:
+    """30,000 tries, one a second; of `rare` are the very first two and one in the middle. Only read here."""
+    found = Database(databases.url(databases.template("tries", make_tables, fill)))
+    yield found
+    found.close()
+
+
+def fill(url: str) -> None:
+    found = Database(url)
     with found.write() as conn:
         for start in range(0, COUNT, 5_000):
             conn.execute(insert(tables.log), [_row(number) for number in range(start, start + 5_000)])
         conn.execute(text(ANALYZE[found.dialect]))
-    yield found
     found.close()
 
 

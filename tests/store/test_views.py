@@ -11,7 +11,6 @@ from sqlalchemy import Connection, NullPool, create_engine, insert, text
 from sidecar.model import DeadReason
 from sidecar.settings import Service
 from sidecar.store import cursors, gaps, services, tables
-from sidecar.store.engine import Database as Store
 from tests.databases import Database
 
 VIEWS = Path(__file__).parents[2] / "sql" / "views"
@@ -46,8 +45,6 @@ def make_views(conn: Connection) -> None:
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
     """An autocommit connection to a store with its views."""
-    store = Store(database.url)
-    store.close()
     engine = create_engine(database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         make_views(connection)
