@@ -7,7 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import cost, dispatch, growth, inflight, latency, machine, peers_sending, peers_tailing, tail
+from benchmarks import (
+    beyond,
+    cost,
+    dispatch,
+    growth,
+    inflight,
+    latency,
+    machine,
+    peers_sending,
+    peers_tailing,
+    tail,
+)
 from benchmarks.bench import Bench, say
 from benchmarks.measure import Figure, Verdict
 from benchmarks.servers import on_disk
@@ -24,11 +35,12 @@ MEASURES: dict[str, Measure] = {
     "cost": cost.measure,
     "writer": cost.beside_a_writer,
     "followers": peers_tailing.measure,
+    "beyond": beyond.measure,
     "growth": growth.measure,
     "growth-whole": growth.measure_whole,
 }
 # Left out unless asked for: what takes half an hour by itself, and of a quick run all that is long.
-_LONG = {"growth-whole"}
+_LONG = {"growth-whole", "beyond"}
 _NOT_QUICK = _LONG | {"writer", "followers", "growth"}
 
 

@@ -21,10 +21,17 @@ def fill(
     store: Database, count: int, *, now: datetime, services: tuple[str, ...] = ("crm",), first: int = 0
 ) -> None:
     """Queue so many deliveries, all due, spread over the services; `first` is the number of the first."""
-    for start in range(first, first + count, _AT_ONCE):
-        numbers = range(start, min(start + _AT_ONCE, first + count))
+    made = deliveries(count, now=now, services=services, first=first)
+    for start in range(0, count, _AT_ONCE):
         with store.write() as conn:
-            queue.enqueue(conn, [_delivery(number, services, now) for number in numbers], now=now)
+            queue.enqueue(conn, made[start : start + _AT_ONCE], now=now)
+
+
+def deliveries(
+    count: int, *, now: datetime, services: tuple[str, ...] = ("crm",), first: int = 0
+) -> list[Delivery]:
+    """Return so many deliveries, spread over the services."""
+    return [_delivery(number, services, now) for number in range(first, first + count)]
 
 
 def settled(store: Database, *, after: int = 0) -> int:

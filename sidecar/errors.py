@@ -49,6 +49,10 @@ class DatabaseUnavailable(HubError):
         self.away = away
 
 
+class BrokerUnavailable(HubError):
+    """The broker that carries deliveries is away, ill or refuses us; the text says which and what to do."""
+
+
 class MigrationsPending(HubError):
     """The tables are older or newer than this program; the text names the command that mends it."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,10 +23,13 @@ from sidecar.clock import Clock, SystemClock
 from sidecar.model import Settlement
 from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings, Source, again, parse, read
-from sidecar.store import made, migrate, replicas, rules, services
+from sidecar.store import made, migrate, relayed, replicas, rules, services
 from sidecar.store.engine import Database
 from sidecar.store.faults import blame
 from sidecar.store.replicas import Replica
+
+if TYPE_CHECKING:
+    from sidecar.bridge.relay import Relay
 
 _log = logging.getLogger("mih")
 
@@ -66,6 +70,7 @@ class Hub:
         self.moodle = Database(settings.moodle.url.get_secret_value())
         self.store = Database(settings.store_url.get_secret_value())
         self.log = LogStore(settings.moodle.prefix, settings.moodle.log_table)
+        self.relay = self._relay()
         self.dispatcher = Dispatcher(
             self.store,
             settings.services,
@@ -74,6 +79,7 @@ class Hub:
             clock=self.clock,
             rules=settings.rules,
             settled=settled,
+            engine=self.relay.engine if self.relay else None,
         )
         self.tail = Tail(
             self.moodle,
@@ -85,6 +91,7 @@ class Hub:
             harvester=Harvester(settings, book),
             clock=self.clock,
             queued=self.dispatcher.wake,
+            outlet=self.relay.outlet if self.relay else None,
         )
 
     def open(self) -> None:
@@ -105,6 +112,8 @@ class Hub:
             self.refresh()  # what was made here could not be read before the tables were there
             self._write_down()
             with self.store.write() as conn:
+                if self.relay is None and (count := relayed.take_back(conn, self.settings.services)):
+                    _log.warning("relay.taken_back deliveries=%d: engine is database now", count)
                 replicas.enter(conn, self.replica, now=self.clock.now())
 
     def refresh(self) -> bool:
@@ -164,10 +173,33 @@ class Hub:
 
     def close(self) -> None:
         """Sign out, if the store is there to sign out from, and close all connections."""
+        if self.relay is not None:
+            self.relay.close()
         with suppress(SQLAlchemyError), self.store.write() as conn:
             replicas.leave(conn, self.replica.name)
         self.moodle.close()
         self.store.close()
+
+    def _relay(self) -> "Relay | None":
+        broker = self.settings.dispatch.broker
+        if self.settings.dispatch.engine != "rabbitmq" or broker is None:
+            return None
+        # What speaks AMQP is only loaded where it is needed.
+        from sidecar.bridge.relay import Relay  # noqa: PLC0415
+        from sidecar.transports.relay.door import door_of  # noqa: PLC0415
+
+        return Relay.open(
+            self.store,
+            door_of(broker, self.settings.site),
+            self.clock,
+            replica=self.replica.name,
+            prefetch=broker.prefetch,
+            services=lambda: [name for name, one in self.settings.services.items() if one.enabled],
+            arrived=self._wake,
+        )
+
+    def _wake(self) -> None:
+        self.dispatcher.wake()
 
     def _counted(self) -> tuple[int, int]:
         return len(self.settings.services), len(self.book.rules)

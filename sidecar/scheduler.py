@@ -13,6 +13,7 @@ from sidecar import upkeep
 from sidecar.bridge.backfill import Backfill
 from sidecar.bridge.calm import Calm
 from sidecar.bridge.quiet import unfinished
+from sidecar.errors import BrokerUnavailable
 from sidecar.hub import Hub
 from sidecar.store import cursors, replicas
 from sidecar.store.faults import explain
@@ -29,6 +30,8 @@ _PRUNE_S = 600
 _STATS_S = 60
 _WATCH_S = 60
 _REPLAY_S = 0.5
+_COURIER_S = 0.5
+_SWEEP_S = 60
 _LONGEST_WAIT_S = 30.0
 _WALL_S = 1.0
 _JOLT = timedelta(seconds=1)
@@ -73,6 +76,8 @@ class Steady:
         if isinstance(error, SQLAlchemyError):
             where = self._hub.moodle.shown if self.name in {"tail", "watch"} else self._hub.store.shown
             _log.error("%s.waiting: %s. It goes on by itself.", self.name, explain(error, where))
+        elif isinstance(error, BrokerUnavailable):
+            _log.error("%s.waiting: %s. It goes on by itself.", self.name, error)
         else:
             _log.exception("%s.failed: this should not happen; it is tried again", self.name)
 
@@ -212,6 +217,9 @@ class Scheduler:
             rescue_s = max(self._hub.settings.dispatch.lease / 4, 1)
             every(rescue_s, Steady("rescue", self._rescue, self._hub))
             every(_EXPIRE_S, Steady("expire", self._expire, self._hub))
+            if self._hub.relay is not None:
+                every(_COURIER_S, Steady("courier", self._bring, self._hub))
+                every(_SWEEP_S, Steady("sweep", self._sweep, self._hub), delay_s=_SWEEP_S)
         if reload is not None:
             every(_RELOAD_S, Steady("reload", reload, self._hub))
         every(_LOOK_S, Steady("definitions", self._look, self._hub), delay_s=_LOOK_S)
@@ -246,6 +254,14 @@ class Scheduler:
     def _replay(self) -> None:
         if self._hub.replaying and self._backfill.run_once(self._hub.tail.harvester):
             self._hub.dispatcher.wake()
+
+    def _bring(self) -> None:
+        if self._hub.relay is not None:
+            self._hub.relay.courier.run_once()
+
+    def _sweep(self) -> None:
+        if self._hub.relay is not None:
+            self._hub.relay.courier.sweep()
 
     def _prune(self) -> None:
         upkeep.prune(self._hub.store, self._hub.settings, self._hub.clock)

@@ -21,7 +21,7 @@ from sidecar.store.order import Turn
 from sidecar.store.queue import ANY_TIME, Due
 
 _BATCHED_AHEAD_S = 1.0  # of a backlog that goes out in batches: else they would be small
-_PROBE_SLACK_S = 10.0
+PROBE_SLACK_S = 10.0
 _MOST_LOOKED_AT = 2_000
 
 
@@ -43,22 +43,29 @@ class Claimer:
                 claimed = self._claim(conn, lane, limit, now)
             else:
                 claimed = self._claim_beside_backlog(conn, lane, lane.backlog_until, limit, now)
-            _take_moments(conn, lane, slots, len(claimed))
-        self._put(lane, [[one] for one in claimed], slots, here)
+            take_moments(conn, lane, slots, len(claimed))
+        put(self._pace, lane, [[one] for one in claimed], slots, here + self._lease_s)
         return len(claimed) == limit
 
     def claim_probe(self, lane: Lane, now: datetime) -> None:
         """Claim the one delivery by which all replicas learn whether the service is well again."""
-        here, wait_s = self._clock.monotonic(), lane.longest_timeout_s + _PROBE_SLACK_S
+        here, wait_s = self._clock.monotonic(), lane.longest_timeout_s + PROBE_SLACK_S
         with self._store.write() as conn:
             if not circuits.take_probe(conn, lane.name, now=now, wait_s=wait_s):
                 return
             slots = self._pace.slots(conn, lane, 1)
             claimed = self._claim(conn, lane, 1 if slots is None else slots.count, now, probe=True)
-            _take_moments(conn, lane, slots, len(claimed))
+            take_moments(conn, lane, slots, len(claimed))
             if not claimed:
                 conn.rollback()  # nothing to probe with: the probe stays free
-        self._put(lane, [[one] for one in claimed], slots, here, until=now + timedelta(seconds=wait_s))
+        put(
+            self._pace,
+            lane,
+            [[one] for one in claimed],
+            slots,
+            here + self._lease_s,
+            until=now + timedelta(seconds=wait_s),
+        )
 
     def claim_batches(self, lane: Lane, now: datetime) -> bool:
         """Claim for a service of which rules send many at once; return whether there is more.
@@ -81,8 +88,8 @@ class Claimer:
             slots = self._pace.slots(conn, lane, len(chosen))
             chosen = chosen if slots is None else chosen[: slots.count]
             held = self._take(conn, chosen, now)
-            _take_moments(conn, lane, slots, len(held))
-        self._put(lane, held, slots, here)
+            take_moments(conn, lane, slots, len(held))
+        put(self._pace, lane, held, slots, here + self._lease_s)
         return len(chosen) < len(portions) or len(found) == limit
 
     def _look(self, lane: Lane, now: datetime, limit: int) -> list[Waiting]:
@@ -139,23 +146,24 @@ class Claimer:
         held = ([ours[number] for number in portion if number in ours] for portion in portions)
         return [portion for portion in held if portion]
 
-    def _put(
-        self,
-        lane: Lane,
-        portions: Sequence[Sequence[Claimed]],
-        slots: Slots | None,
-        here: float,
-        *,
-        until: datetime | None = None,
-    ) -> None:
-        lane.resume_at = slots.again_after(len(portions)) if slots else None
-        lease_ends = here + self._lease_s
-        for number, portion in enumerate(portions):
-            times = self._pace.times(slots, number) if slots else (-inf, inf)
-            lane.put([InHand(one, lane, lease_ends, *times, until, one is portion[-1]) for one in portion])
-
     def _token(self) -> str:
         return f"{self._replica}#{next(self._numbers)}"
+
+
+def put(
+    pace: Pace,
+    lane: Lane,
+    portions: Sequence[Sequence[Claimed]],
+    slots: Slots | None,
+    lease_ends: float,
+    *,
+    until: datetime | None = None,
+) -> None:
+    """Hand what was claimed to the senders, each request with its moment; a probe is ours until then."""
+    lane.resume_at = slots.again_after(len(portions)) if slots else None
+    for number, portion in enumerate(portions):
+        times = pace.times(slots, number) if slots else (-inf, inf)
+        lane.put([InHand(one, lane, lease_ends, *times, until, one is portion[-1]) for one in portion])
 
 
 def _behind(conn: Connection, found: Sequence[Waiting], rules: Mapping[str, BatchSettings]) -> set[int]:
@@ -172,6 +180,7 @@ def _run(batch: BatchSettings | None) -> int:
     return 1 if batch is None else batch.max_items
 
 
-def _take_moments(conn: Connection, lane: Lane, slots: Slots | None, taken: int) -> None:
+def take_moments(conn: Connection, lane: Lane, slots: Slots | None, taken: int) -> None:
+    """Note that the first of the moments are taken."""
     if slots is not None and taken:
         rates.take(conn, lane.name, until=slots.moment(taken))

@@ -11,8 +11,8 @@ from queue import Empty, SimpleQueue
 from random import Random
 
 from sidecar.bridge.calm import Calm
-from sidecar.bridge.claims import Claimer
 from sidecar.bridge.effort import Effort
+from sidecar.bridge.engine import Engine, StoreEngine
 from sidecar.bridge.lanes import Desk, InHand, Lane, Sent
 from sidecar.bridge.pace import Pace
 from sidecar.bridge.senders import work
@@ -21,12 +21,11 @@ from sidecar.bridge.terms import Terms
 from sidecar.clock import Clock
 from sidecar.gateway import circuit as breaker
 from sidecar.gateway import health
-from sidecar.model import Circuit, Settlement, Step
+from sidecar.model import Circuit, Settlement
 from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
-from sidecar.store import lookout, order, queue
+from sidecar.store import lookout
 from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
-from sidecar.store.settle import settle
 
 _log = logging.getLogger("mih.dispatch")
 
@@ -55,6 +54,7 @@ class Dispatcher:
         rules: Iterable[Rule] = (),
         chance: Random | None = None,
         settled: Callable[[Settlement], None] | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._store, self._replica, self._settings, self._clock = store, replica, settings, clock
         self._settled = settled
@@ -73,7 +73,7 @@ class Dispatcher:
         self._calm = Calm(clock)
         self._renew_at = 0.0
         pace = Pace(store, clock)
-        self._claimer = Claimer(store, pace, clock, replica=replica, lease_s=settings.lease)
+        self._engine = engine or StoreEngine(store, clock, replica=replica, lease_s=settings.lease)
         self._desk = Desk(work, self._sent.put, self._may_send, pace.next_times, self._chance.random)
         self._stopping = threading.Event()
         self._next_due: datetime | None = None
@@ -116,8 +116,7 @@ class Dispatcher:
             _log.warning(
                 "dispatch.cut_off deliveries=%d: they will be sent again with the same ids", len(rest)
             )
-            with self._store.write() as conn:
-                queue.release(conn, rest)
+        self._engine.release(rest)
 
     def _reconfigure(self) -> None:
         wanted = self._wanted
@@ -210,7 +209,7 @@ class Dispatcher:
             now = self._clock.now()
             seen = health.record(conn, sightings(batch, now=now), self._circuits, now=now)
             settlements = [judge(sent, self._retry(sent), now=now, chance=self._chance) for sent in batch]
-            valid = settle(conn, settlements, replica=self._replica, now=now)
+            valid = self._engine.settle(conn, settlements, now=now)
             gone = pause_gone(conn, batch, now=now)
         self._paused |= gone
         tell_paused(gone)
@@ -223,18 +222,10 @@ class Dispatcher:
             tell(settlement, 1 + policies[settlement.claimed.number].most_retries)
             if self._settled:
                 self._settled(settlement)
-        self._pass_on(valid)
+        self._engine.settled(settlements, valid)
         if len(valid) < len(settlements):
             _log.warning("dispatch.lease_lost deliveries=%d", len(settlements) - len(valid))
         self._next_due = None
-
-    def _pass_on(self, settled: Sequence[Settlement]) -> None:
-        """Let the next of each order key come forward."""
-        over = [item.claimed for item in settled if item.decision.step in {Step.DONE, Step.BURY}]
-        numbers = [item.number for item in over if item.delivery.order_key]
-        if numbers:
-            with self._store.write() as conn:
-                order.pass_on(conn, numbers)
 
     def _retry(self, sent: Sent) -> RetrySettings:
         return self._wanted.retry(sent.item.claimed.delivery, sent.item.lane.service)
@@ -244,7 +235,7 @@ class Dispatcher:
         if not any(lane.room for lane in self._lanes.values()):
             return
         now = self._clock.now()
-        due = self._look()
+        due = self._look(now)
         for lane in self._lanes.values():
             circuit = self._circuits.get(lane.name)
             lane.drain_before = circuit.drain_before if circuit else None
@@ -269,11 +260,11 @@ class Dispatcher:
         circuit, waits = self._circuits.get(lane.name), lane.hot or (due is not None and due <= now)
         if circuit is not None and not breaker.admits(circuit):
             if waits:
-                self._claimer.claim_probe(lane, now)
+                self._engine.claim_probe(lane, now)
             return False
         if lane.manners.batches:
-            return (waits or due is not None) and self._claimer.claim_batches(lane, now)
-        return waits and self._claimer.claim(lane, now)
+            return (waits or due is not None) and self._engine.claim_batches(lane, now)
+        return waits and self._engine.claim(lane, now)
 
     def _grow(self) -> None:
         """Let services that keep their senders waiting have more of them, while this process has time."""
@@ -282,7 +273,7 @@ class Dispatcher:
             for lane in starved:
                 lane.grow()
 
-    def _look(self) -> Mapping[str, datetime]:
+    def _look(self, now: datetime) -> Mapping[str, datetime]:
         """Learn which services can be called, and return when the next delivery of each is due."""
         every = all(lane.hot or not lane.room for lane in self._lanes.values())
         if every and self._clock.monotonic() < self._health_until:
@@ -291,7 +282,7 @@ class Dispatcher:
             seen = lookout.look(conn)
         self._paused, self._circuits = seen.paused, seen.circuits
         self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
-        return seen.due
+        return self._engine.serve(self._lanes.values(), seen, now)
 
     def _renew(self) -> None:
         """Extend the leases of what is in hand, long before they end."""
@@ -300,9 +291,8 @@ class Dispatcher:
         items = self._items()
         ends = self._clock.monotonic() + self._settings.lease
         if items:
-            with self._store.write() as conn:
-                until = self._clock.now() + timedelta(seconds=self._settings.lease)
-                held = queue.renew(conn, [item.claimed for item in items], until=until)
+            until = self._clock.now() + timedelta(seconds=self._settings.lease)
+            held = self._engine.renew([item.claimed for item in items], until)
             for item in items:
                 ours = (item.claimed.number, item.claimed.token) in held
                 item.lease_ends = ends if ours else -inf

@@ -2,10 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from sidecar.bridge.harvest import Harvest, Harvester, unstorable
@@ -16,7 +19,7 @@ from sidecar.bridge.start import first_position
 from sidecar.bridge.watch import Watch
 from sidecar.clock import Clock
 from sidecar.errors import LeaseLost
-from sidecar.model import Cursor
+from sidecar.model import Cursor, Delivery
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.names import NameFilter
 from sidecar.moodle.watch import overtaken
@@ -26,6 +29,16 @@ from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
 
 _log = logging.getLogger("mih.tail")
+
+
+class Outlet(Protocol):
+    """Where deliveries go that not the store but a broker carries: see `courier`."""
+
+    def ready(self) -> None:
+        """See that it takes any."""
+
+    def enqueue(self, conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        """Queue deliveries and have them carried before the transaction ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +72,13 @@ class Tail:
         harvester: Harvester,
         clock: Clock,
         queued: Callable[[], None],
+        outlet: Outlet | None = None,
     ) -> None:
         self._moodle, self._store, self._log = moodle, store, log
         self._site, self._replica, self._settings = site, replica, settings
         self._clock = clock
         self._queued = queued
+        self._outlet = outlet
         self.harvester = harvester
         self._cursor: Cursor | None = None
         self._watch = Watch(store, site, clock)
@@ -210,10 +225,11 @@ class Tail:
 
     def _commit(self, before: Cursor, after: Cursor, ahead: Ahead, behind: Behind, harvest: Harvest) -> None:
         """Transaction T1: everything of this round, or nothing."""
+        if self._outlet is not None and harvest.deliveries:
+            self._outlet.ready()
         with self._store.write() as conn:
             now = self._clock.now()
             cursors.advance(conn, before, after, now=now)
-            queue.enqueue(conn, harvest.deliveries, now=now)
             queue.enqueue_dead(conn, harvest.letters, now=now)
             counts.add(conn, harvest.tally, now=now)
             late_from = self._watch.lowest(before.position + 1)
@@ -222,6 +238,10 @@ class Tail:
             if ahead.cleaned_up_to is not None:
                 lost = overtaken(position=before.position, first=ahead.cleaned_up_to + 1, now=now)
                 watch.save(conn, self._site, [lost], now=now)
+            if self._outlet is None:
+                queue.enqueue(conn, harvest.deliveries, now=now)
+            else:
+                self._outlet.enqueue(conn, harvest.deliveries, now=now)
         if ahead.cleaned_up_to is not None:
             _log.error(
                 "tail.overtaken site=%s from=%d to=%d: Moodle deleted these rows before they were read",

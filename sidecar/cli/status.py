@@ -2,15 +2,18 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sidecar.cli import output
-from sidecar.cli.desk import desk
+from sidecar.cli.desk import Desk, desk
 from sidecar.cli.options import config_option
 from sidecar.cli.output import json_option, words
+from sidecar.clock import SystemClock
+from sidecar.errors import BrokerUnavailable
 from sidecar.model import Circuit, CircuitState, Cursor, Level
-from sidecar.store import shapes
+from sidecar.store import relayed, shapes
 from sidecar.store.overview import Lot, Overview, Process, look
 from sidecar.store.sentences import remark_of, remedy, say
 from sidecar.store.verdict import judge
@@ -31,10 +34,46 @@ def status(config: Path, as_json: bool) -> None:
             return
         with at.store.read() as conn:
             found = look(conn, at.settings, now=at.now)
+        relay = _relay(at)
     if as_json:
-        output.show_json(shapes.overview(found))
+        output.show_json({**shapes.overview(found), "relay": relay})
     else:
         _print(found)
+        _print_relay(relay)
+
+
+def _relay(at: Desk) -> dict[str, Any] | None:
+    """Return what RabbitMQ carries, by the store and by its queues; None where it carries nothing.
+
+    A queue does not count what a process has taken.
+    """
+    settings = at.settings
+    if settings.dispatch.engine != "rabbitmq" or settings.dispatch.broker is None:
+        return None
+    # What speaks AMQP is only loaded where it is needed.
+    from sidecar.transports.relay.door import depths, door_of  # noqa: PLC0415
+
+    with at.store.read() as conn:
+        carried = relayed.count(conn, settings.services)
+    try:
+        left = depths(door_of(settings.dispatch.broker, settings.site), settings.services, SystemClock())
+    except BrokerUnavailable as error:
+        return {"problem": str(error), "waiting": None, "services": []}
+    services = [
+        {"service": name, "carried": carried.get(name, 0), "ready": left[name]} for name in settings.services
+    ]
+    return {"problem": None, "waiting": left[""], "services": services}
+
+
+def _print_relay(found: dict[str, Any] | None) -> None:
+    if found is None:
+        return
+    _heading("RabbitMQ")
+    if found["problem"]:
+        click.echo(output.printable(found["problem"]))
+        return
+    output.show_rows(found["services"], ("service", "carried", "ready"), as_json=False, empty="no service")
+    click.echo(f"waiting for a retry: {found['waiting']:,}")
 
 
 def _say_unready(site: str, sentence: str, as_json: bool) -> None:

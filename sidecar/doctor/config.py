@@ -7,6 +7,7 @@ from typing import Any
 from sidecar.doctor.findings import Findings, note, ok, warning
 from sidecar.settings import Settings, Source
 from sidecar.settings.addresses import has_password
+from sidecar.settings.broker import part
 from sidecar.settings.source import child
 
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|password|cookie|signature", re.IGNORECASE)
@@ -63,6 +64,9 @@ def _secret_places(values: Mapping[str, Any]) -> Iterator[str]:
         url = (values.get(name) or {}).get("url")
         if url and has_password(url):
             yield child(name, "url")
+    broker = (values.get("dispatch") or {}).get("broker") or {}
+    if part(str(broker.get("url") or "")).password:
+        yield child(child("dispatch", "broker"), "url")
     for number, token in enumerate((values.get("web") or {}).get("tokens") or []):
         if token.get("token"):
             yield child(child(child("web", "tokens"), number), "token")

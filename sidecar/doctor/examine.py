@@ -12,6 +12,7 @@ from sidecar.doctor.case import Case, Memory, attempt, missing_file
 from sidecar.doctor.config import configuration
 from sidecar.doctor.definitions import definitions
 from sidecar.doctor.findings import Finding, Findings, Level, Report, Section, note, problem
+from sidecar.doctor.relay import relay
 from sidecar.doctor.services import services
 from sidecar.doctor.signin import signing_in
 from sidecar.errors import ConfigError, ExitCode
@@ -69,6 +70,8 @@ class _Examination:
         yield Section("Moodle", tuple(self._connected(case.moodle, "moodle.url", self._moodle)))
         yield Section("Rules", self.rules)
         yield Section("Services", tuple(services(case, self.memory)))
+        if found := tuple(relay(case.settings, case.store, case.clock)):
+            yield Section("Broker", found)
         if found := tuple(signing_in(case.settings, case.clock)):
             yield Section("Sign-in", found)
 

@@ -31,6 +31,7 @@ from sidecar.settings.policies import (
 from sidecar.settings.reading import again, read
 from sidecar.settings.rule import Rule
 from sidecar.settings.schema import (
+    BrokerSettings,
     DispatchSettings,
     MoodleSettings,
     NetworkSettings,
@@ -59,6 +60,7 @@ __all__ = [
     "BasicAuth",
     "BatchSettings",
     "BearerAuth",
+    "BrokerSettings",
     "CaptureSettings",
     "CircuitBreakerSettings",
     "Definition",

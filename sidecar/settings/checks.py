@@ -8,6 +8,7 @@ from sidecar.model import EVENT_COLUMNS
 from sidecar.settings.addresses import base_url_problem, database_url_problem
 from sidecar.settings.batching import batch_problems
 from sidecar.settings.outside import outside_problems
+from sidecar.settings.relaying import relay_problems
 from sidecar.settings.rule import NUMERIC_COLUMNS, is_whole
 from sidecar.settings.service import TRANSPORTS, known_types
 from sidecar.settings.signin import sign_in_problems
@@ -35,6 +36,7 @@ def checks(source: Source) -> _Found:
         yield from _rule(child("rules", number), _mapping(rule), list(services), source)
         yield from _batch(child("rules", number), _mapping(rule), services)
     yield from _twins(source, rules if isinstance(rules, list) else [])
+    yield from relay_problems(values)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

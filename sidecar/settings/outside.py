@@ -29,7 +29,7 @@ def outside_problems(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(proxy, str) and (text := proxy_problem(proxy)):
         yield "proxy", text
     tls = service.get("tls")
-    yield from _tls_problems(tls if isinstance(tls, dict) else {})
+    yield from tls_problems(tls if isinstance(tls, dict) else {})
 
 
 def token_url_problem(url: str) -> str | None:
@@ -57,7 +57,8 @@ def proxy_problem(url: str) -> str | None:
 _ESCAPED = "in the user name and the password %40 stands for @, %2F for /, %3A for :"
 
 
-def _tls_problems(tls: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def tls_problems(tls: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (option, sentence) for files of certificates that cannot be used."""
     ca, cert, key = (tls.get(name) for name in ("ca", "cert", "key"))
     if key is not None and cert is None:
         yield "tls.key", "a key without its certificate: name that in cert"

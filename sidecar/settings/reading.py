@@ -21,7 +21,7 @@ _MOST_VALUES = 200_000
 _TEMPLATES = re.compile(r"rules\[\d+\]\.(?:when$|payload(?:$|[.\[]))")
 
 # Names of files: relative ones start at the configuration file.
-_FILES = re.compile(r"services\..*\.tls\.(?:ca|cert|key)$")
+_FILES = re.compile(r"(?:services\..*\.tls\.(?:ca|cert|key)|dispatch\.broker\.ca)$")
 
 _Pair = tuple[yaml.Node, yaml.Node]
 _NOTHING = Stored()

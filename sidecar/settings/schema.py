@@ -94,9 +94,33 @@ class TailSettings(Section):
     )
 
 
+class BrokerSettings(Section):
+    """The RabbitMQ that carries deliveries to processes on several machines."""
+
+    url: SecretStr = Field(
+        description="amqp://user:password@host:port/vhost, amqps:// with TLS; the password by reference"
+    )
+    prefetch: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="Deliveries of a service that one process holds at most, being sent or about to be",
+    )
+    ca: str | None = Field(
+        default=None, description="File (PEM) of the authority to trust instead of the public ones"
+    )
+
+
 class DispatchSettings(Section):
     """How deliveries are sent."""
 
+    engine: Literal["database", "rabbitmq"] = Field(
+        default="database",
+        description="What carries deliveries to the processes that send: the store, or RabbitMQ",
+    )
+    broker: BrokerSettings | None = Field(
+        default=None, description="The RabbitMQ of engine: rabbitmq; null: none"
+    )
     concurrency: int = Field(
         default=64, ge=1, le=1024, description="Requests in flight at most, over all services"
     )

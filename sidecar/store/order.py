@@ -13,6 +13,8 @@ from sidecar.store.tables import circuits, queue
 # The lanes of what is held, one for each of the others: nobody claims there, so a claim never wades through
 # it. Below zero, as a scan on MySQL also locks what follows its end.
 HELD, HELD_SLOW = -1, -2
+# The lanes of what a broker carries, two beyond the others for the same reason.
+RELAYED = RELAYED_LIVE, RELAYED_SLOW = 2, 3
 
 _other_side = -1 - queue.c.lane
 _ahead = queue.alias("ahead")
@@ -56,8 +58,9 @@ def ready(conn: Connection, turns: Collection[Turn]) -> set[int]:
 
 
 def unheld() -> ColumnElement[int]:
-    """Return the lane that a delivery is in when it is not held."""
-    return case((queue.c.lane <= HELD, _other_side), else_=queue.c.lane)
+    """Return the lane that a delivery is in when it is neither held nor carried by a broker."""
+    here = queue.c.lane - RELAYED_LIVE
+    return case((queue.c.lane <= HELD, _other_side), (queue.c.lane >= RELAYED_LIVE, here), else_=queue.c.lane)
 
 
 def hold_back(conn: Connection, numbers: Collection[int]) -> None:

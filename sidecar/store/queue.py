@@ -62,9 +62,17 @@ class Due:
 ANY_TIME = Due()
 
 
-def enqueue(conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
-    """Queue deliveries, due now or when they have lingered. One whose id is there already adds nothing."""
-    insert_new(conn, queue, [_values(item, DeliveryState.PENDING, now) for item in deliveries])
+def enqueue(
+    conn: Connection, deliveries: Sequence[Delivery], *, now: datetime, relayed: bool = False
+) -> None:
+    """Queue deliveries, due now or when they have lingered. One whose id is there already adds nothing.
+
+    If they are `relayed` a broker has them, and no claim finds them.
+    """
+    rows = [_values(item, DeliveryState.PENDING, now) for item in deliveries]
+    if relayed:
+        rows = [{**row, "lane": row["lane"] + order.RELAYED_LIVE} for row in rows]
+    insert_new(conn, queue, rows)
 
 
 def enqueue_dead(conn: Connection, letters: Sequence[DeadLetter], *, now: datetime) -> None:
@@ -161,7 +169,8 @@ def locked(conn: Connection, claimed: Iterable[Claimed]) -> dict[int, Row[Any]]:
     Looked up by the primary key alone: another index would wait for rows that other replicas hold.
     """
     numbers = sorted({item.number for item in claimed})
-    query = select(queue.c.id, queue.c.state, queue.c.leased_by).where(queue.c.id.in_(numbers))
+    query = select(queue.c.id, queue.c.state, queue.c.leased_by, queue.c.lane, queue.c.attempts)
+    query = query.where(queue.c.id.in_(numbers))
     rows = conn.execute(query.order_by(queue.c.id).with_for_update())
     return {row.id: row for row in rows}
 
@@ -241,7 +250,7 @@ def queue_again(conn: Connection, delivery: Delivery, *, now: datetime) -> int:
 
 def slow_waiting(conn: Connection, service: str, limit: int) -> int:
     """Return how many deliveries wait in a service's slow lane, `limit` at most. Uses `mih_queue_due`."""
-    slow = queue.c.lane.in_([SLOW, order.HELD_SLOW])
+    slow = queue.c.lane.in_([SLOW, order.HELD_SLOW, order.RELAYED_SLOW])
     some = select(queue.c.id).where(_pending(service), slow).limit(limit).subquery()
     return int(conn.execute(select(func.count()).select_from(some)).scalar_one())
 

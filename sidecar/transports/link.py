@@ -1,6 +1,6 @@
 """One channel of a message broker in confirm mode: messages go out, the broker's word on each comes back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +57,7 @@ class Link:
         way: Way,
         *,
         declares: bool = True,
+        heartbeat_s: int = 0,
     ) -> None:
         """Connect, log in and declare what is to be declared.
 
@@ -70,7 +71,7 @@ class Link:
         self._unanswered: dict[int, tuple[str, str]] = {}
         self._refused: set[int] = set()
         self._returned: set[int] = set()
-        self._wire = Wire(broker, credentials, deadline, way)
+        self._wire = Wire(broker, credentials, deadline, way, heartbeat_s=heartbeat_s)
         try:
             self._talk(lambda: self._wire.is_open)
             self._channel = self._open_channel()
@@ -84,6 +85,11 @@ class Link:
     def blocked(self) -> str | None:
         """Why the broker takes no messages just now (memory, disk); None while it does."""
         return self._wire.blocked
+
+    @property
+    def server(self) -> Mapping[str, Any]:
+        """What the broker says of itself."""
+        return dict(self._wire.server_properties or {})
 
     @property
     def whole(self) -> bool:
@@ -116,21 +122,48 @@ class Link:
         self._returned.intersection_update(self._unanswered)
         return Told(answers, broke)
 
+    def ask(self, doing: str, verb: str, *names: str, **options: Any) -> Any:
+        """Have the broker do something, by the name of a method of pika's channels; return its answer.
+
+        `doing` says what, for the error. Raises like the constructor.
+        """
+        self._doing = doing
+        return self._call(getattr(self._channel, verb), *names, **options)
+
+    def say(self, verb: str, *values: Any) -> None:
+        """Tell the broker something that it does not answer; it leaves with `keep_up`."""
+        getattr(self._channel, verb)(*values)
+
+    def keep_up(self) -> None:
+        """Take in what came and send what was said, heartbeats too. Raises like `catch_up`."""
+        self.catch_up()
+        self._wire.beat()
+
+    def fileno(self) -> int:
+        """Return the socket's number, to wait for with others."""
+        return self._wire.fileno()
+
     def is_there(self, *, exchange: str = "", queue: str = "") -> bool:
         """Tell whether the broker knows an exchange or a queue; makes none. Raises like the constructor."""
-        name = f"the exchange {exchange}" if exchange else f"the queue {queue}"
-        self._doing = f"to look for {name}"
-        look = self._channel.exchange_declare if exchange else self._channel.queue_declare
+        if exchange:
+            return self._look("exchange_declare", exchange, f"the exchange {exchange}") is not None
+        return self.depth(queue) is not None
+
+    def depth(self, queue: str) -> int | None:
+        """Return how many messages of a queue nobody has taken; None: there is none. Raises as above."""
+        answer = self._look("queue_declare", queue, f"the queue {queue}")
+        return None if answer is None else int(answer.method.message_count)
+
+    def _look(self, verb: str, name: str, shown: str) -> Any:
         try:
-            self._call(look, exchange or queue, passive=True)
+            return self.ask(f"to look for {shown}", verb, name, passive=True)
         except Refused as error:
             if error.code != _NOT_FOUND:
                 raise
             # It has closed the channel over the question.
             self._closed = None
             self._channel = self._open_channel()
-            return False
-        return True
+            return None
 
     def close(self) -> None:
         """Take leave, so that the broker has nothing to complain of in its log."""
@@ -168,6 +201,7 @@ class Link:
         channel = self._wire.channel()
         channel.add_on_close_callback(self._on_close)
         channel.add_on_return_callback(self._on_return)
+        channel.add_on_cancel_callback(self._on_cancel)
         self._talk(lambda: channel.is_open)
         confirming: list[object] = []
         channel.confirm_delivery(self._on_answer, callback=confirming.append)
@@ -177,24 +211,21 @@ class Link:
     def _declare(self) -> None:
         """Declare the queues that the address asks for; one that is there already has to be alike."""
         broker, arguments = self._broker, {}
-        if broker.dead_letter_queue:
-            arguments = {
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": broker.dead_letter_queue,
-            }
-            self._doing = f"to declare the queue {broker.dead_letter_queue}"
-            self._call(self._channel.queue_declare, broker.dead_letter_queue, durable=True)
-        if broker.queue:
-            self._doing = f"to declare the queue {broker.queue}"
-            self._call(self._channel.queue_declare, broker.queue, durable=True, arguments=arguments)
+        if dead := broker.dead_letter_queue:
+            arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
+            self.ask(f"to declare the queue {dead}", "queue_declare", dead, durable=True)
+        if name := broker.queue:
+            doing = f"to declare the queue {name}"
+            self.ask(doing, "queue_declare", name, durable=True, arguments=arguments)
         if broker.queue and broker.exchange:
-            self._doing = f"to bind the queue {broker.queue}"
-            self._call(self._channel.queue_bind, broker.queue, broker.exchange, broker.routing_key)
+            names = (broker.queue, broker.exchange, broker.routing_key)
+            self.ask(f"to bind the queue {broker.queue}", "queue_bind", *names)
 
-    def _call(self, method: Callable[..., object], *names: str, **options: Any) -> None:
+    def _call(self, method: Callable[..., object], *names: str, **options: Any) -> Any:
         done: list[object] = []
         method(*names, callback=done.append, **options)
         self._talk(lambda: bool(done))
+        return done[0]
 
     def _talk(self, until: Callable[[], bool]) -> None:
         """Exchange frames until something is so, or the broker closes the channel."""
@@ -208,6 +239,10 @@ class Link:
     def _on_close(self, _channel: object, reason: Any) -> None:
         if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
             self._closed = Refused(reason.reply_code, reason.reply_text, self._doing)
+
+    def _on_cancel(self, _frame: object) -> None:
+        """Take it for a broken link that our queue was deleted: a new link declares it again."""
+        self._closed = Refused(_NOT_FOUND, "the queue was deleted", "to consume")
 
     def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
         """Note which message came back: the broker does so before it confirms it, and in order."""

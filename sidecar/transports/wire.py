@@ -7,8 +7,10 @@ every wait ends with the deadline of the attempt, and the network is the one tha
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
@@ -24,8 +26,8 @@ logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
 
 _PIECE = 65_536
 _LONGEST_FRAME = 1_048_576  # a broker proposes 131,072
-# An idle connection sends no heartbeats, as no thread is there to send them: the kernel asks instead, so that
-# firewalls keep it and a vanished broker is noticed before the next message.
+# An idle connection of a sender sends no heartbeats, as no thread is there to send them: the kernel asks
+# instead, so that firewalls keep it and a vanished broker is noticed before the next message.
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
@@ -52,12 +54,30 @@ class Garbage(Exception):
     """What came was not AMQP 0-9-1."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Timer:
+    at: float
+    callback: Callable[[], object]
+
+
 class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no types
     """pika's protocol on a stream of ours. The `_adapter` methods are what pika asks of its adapters."""
 
-    def __init__(self, broker: Broker, credentials: tuple[str, str], deadline: Deadline, way: Way) -> None:
-        """Connect; the login happens in `talk`. Raises an error of httpcore's."""
+    def __init__(
+        self,
+        broker: Broker,
+        credentials: tuple[str, str],
+        deadline: Deadline,
+        way: Way,
+        *,
+        heartbeat_s: int = 0,
+    ) -> None:
+        """Connect; the login happens in `talk`. Raises an error of httpcore's.
+
+        With heartbeats somebody has to call `beat` all the time.
+        """
         self._stream = _dial(broker, deadline, way)
+        self._timers: list[_Timer] = []
         self._outgoing = bytearray()
         self._heard = False
         self._ended = False
@@ -66,7 +86,7 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         self.whole = True
         # Why the broker takes no messages just now (memory, disk); None while it does.
         self.blocked: str | None = None
-        super().__init__(_parameters(broker, credentials))
+        super().__init__(_parameters(broker, credentials, heartbeat_s))
         self.add_on_connection_blocked_callback(self._on_blocked)
         self.add_on_connection_unblocked_callback(self._on_unblocked)
 
@@ -89,6 +109,21 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
             while True:
                 self._hear(plain.recv(_PIECE))
                 self._raise_if_ended()
+
+    def beat(self) -> None:
+        """Do what is due by the stopwatch, heartbeats, and send what is to be sent."""
+        now = time.monotonic()
+        due = [timer for timer in self._timers if timer.at <= now]
+        self._timers = [timer for timer in self._timers if timer.at > now]
+        for timer in due:
+            timer.callback()
+        self._raise_if_ended()
+        self._flush()
+
+    def fileno(self) -> int:
+        """Return the socket's number, to wait for with others."""
+        plain: socket.socket = self._stream.get_extra_info("socket")
+        return plain.fileno()
 
     def take_leave(self) -> None:
         """Close the channels, then the connection, as the protocol wants it."""
@@ -127,6 +162,8 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         cause = self._cause
         if isinstance(cause, pika.exceptions.ConnectionClosedByBroker):
             raise Refused(cause.reply_code, cause.reply_text)
+        if isinstance(cause, pika.exceptions.AMQPHeartbeatTimeout):
+            raise Dropped
         raise Garbage(repr(cause))
 
     def _on_blocked(self, _connection: object, frame: Any) -> None:
@@ -145,10 +182,12 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         self._outgoing += data
 
     def _adapter_call_later(self, delay: float, callback: Callable[[], object]) -> object:
-        raise NotImplementedError("without heartbeats nothing is to be done later")
+        timer = _Timer(time.monotonic() + delay, callback)
+        self._timers.append(timer)
+        return timer
 
     def _adapter_remove_timeout(self, timeout_id: object) -> None:
-        raise NotImplementedError("without heartbeats nothing is to be done later")
+        self._timers = [timer for timer in self._timers if timer is not timeout_id]
 
     def _adapter_add_callback_threadsafe(self, callback: Callable[..., object]) -> None:
         raise NotImplementedError("a connection belongs to one thread")
@@ -162,13 +201,13 @@ def _dial(broker: Broker, deadline: Deadline, way: Way) -> httpcore.NetworkStrea
     return stream.start_tls(tls, server_hostname=broker.host) if tls else stream
 
 
-def _parameters(broker: Broker, credentials: tuple[str, str]) -> Any:
+def _parameters(broker: Broker, credentials: tuple[str, str], heartbeat_s: int) -> Any:
     return pika.ConnectionParameters(
         host=broker.host,
         port=broker.port,
         virtual_host=broker.vhost,
         credentials=pika.PlainCredentials(*credentials),
-        heartbeat=0,
+        heartbeat=heartbeat_s,
         client_properties={"connection_name": f"moodle-integration-hub on {socket.gethostname()}"},
     )
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from sqlalchemy import NullPool, create_engine, func, make_url, select
 
-from tests.acceptance.conftest import EVERYTHING, MakeSidecar
+from tests.acceptance.conftest import ENGINES, EVERYTHING, MakeSidecar
 from tests.acceptance.sidecar import Sidecar, eventually, write_config
 from tests.databases import Database
 from tests.receiver import Received
@@ -45,6 +45,7 @@ def test_a_second_run_sends_nothing_again(make_sidecar: MakeSidecar, receiver: S
     assert len(receiver.requests) == before
 
 
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_until_idle_waits_for_retries(
     make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
@@ -71,6 +72,7 @@ def test_until_idle_waits_for_retries(
     assert len(receiver.accepted) == rows_in_log(bare_moodle_db.url)
 
 
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_until_idle_leaves_a_dead_service_after_one_probe_and_loses_nothing(
     make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database

@@ -50,7 +50,12 @@ def test_the_example_shows_the_defaults() -> None:
     settings = load(EXAMPLE, ENV)
 
     assert settings.tail == Settings.model_fields["tail"].default
-    assert settings.dispatch == Settings.model_fields["dispatch"].default
+    assert settings.dispatch.broker is not None
+    assert (
+        settings.dispatch.broker.prefetch == type(settings.dispatch.broker).model_fields["prefetch"].default
+    )
+    no_broker = {"broker": None}
+    assert settings.dispatch.model_copy(update=no_broker) == Settings.model_fields["dispatch"].default
     assert settings.retention == Settings.model_fields["retention"].default
     assert settings.services["crm"].retry == type(settings.services["crm"].retry)()
     assert settings.rules[0].max_event_age == type(settings.rules[0]).model_fields["max_event_age"].default

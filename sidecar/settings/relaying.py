@@ -1,0 +1,56 @@
+"""What `dispatch.engine: rabbitmq` needs, and what cannot be had with it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sidecar.settings.broker import part, read_broker
+from sidecar.settings.outside import tls_problems
+from sidecar.settings.source import Problem, child
+
+_INSTEAD = "leave it away, or use dispatch.engine: database"
+
+
+def relay_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with the engine, the broker, and services and rules that RabbitMQ cannot serve.
+
+    Works on the values as written.
+    """
+    dispatch = _mapping(values.get("dispatch"))
+    broker = dispatch.get("broker")
+    url = _mapping(broker).get("url")
+    if isinstance(url, str) and (problem := _url_problem(url)):
+        yield Problem("dispatch.broker.url", problem)
+    for option, text in tls_problems({"ca": _mapping(broker).get("ca")}):
+        yield Problem(f"dispatch.broker.{option.removeprefix('tls.')}", text)
+    if dispatch.get("engine") != "rabbitmq":
+        return
+    if broker is None:
+        text = "engine: rabbitmq needs a broker: write broker: {url: ${RABBITMQ_URL}} beside it"
+        yield Problem("dispatch.engine", text)
+    for name, service in _mapping(values.get("services")).items():
+        if _mapping(service).get("drain_rate") is not None:
+            text = f"a queue of RabbitMQ lets nothing pass what piled up before it: {_INSTEAD}"
+            yield Problem(child(child("services", name), "drain_rate"), text)
+    rules = values.get("rules")
+    for number, rule in enumerate(rules if isinstance(rules, list) else []):
+        place = child("rules", number)
+        if _mapping(rule).get("order_by") is not None:
+            text = f"several processes take from a queue of RabbitMQ, so it keeps no order: {_INSTEAD}"
+            yield Problem(child(place, "order_by"), text)
+        if _mapping(rule).get("batch") is not None:
+            text = f"RabbitMQ hands out deliveries one by one, so none can wait for others: {_INSTEAD}"
+            yield Problem(child(place, "batch"), text)
+
+
+def _url_problem(url: str) -> str | None:
+    if "?" in url:
+        return "nothing is expected after the host and the virtual host: take out the ? and what follows"
+    try:
+        read_broker(url)
+    except ValueError as error:
+        return str(error)
+    return None if part(url).user else "a user is expected: amqp://user:password@host/vhost"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

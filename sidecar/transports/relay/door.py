@@ -1,0 +1,133 @@
+"""The way to the broker that carries deliveries: its address, a connection, and what is wrong in words."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import httpcore
+import pika
+
+from sidecar.clock import Clock
+from sidecar.errors import BrokerUnavailable
+from sidecar.settings import BrokerSettings, TlsSettings
+from sidecar.settings.broker import GUEST, Broker, part, read_broker
+from sidecar.transports.connection import Deadline, Way
+from sidecar.transports.link import BROKEN, Link, Message
+from sidecar.transports.relay.topology import WAITS_S, Topology
+from sidecar.transports.wire import Dropped, Garbage, Refused
+
+_DENIED, _UNLIKE = 403, 406
+_OLDEST = (3, 10)  # the first with expiring messages and safe dead letters in quorum queues
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the broker is, and who we are there."""
+
+    broker: Broker
+    credentials: tuple[str, str]
+    way: Way
+    topology: Topology
+    patience_s: float = 10  # how long the broker may take for one thing
+
+    def open(self, deadline: Deadline, *, heartbeat_s: int = 0) -> Link:
+        """Connect, declaring nothing. Raises BrokerUnavailable."""
+        deadline.start(self.patience_s)
+        try:
+            bare = replace(self.broker, exchange="", queue="", dead_letter_queue="")
+            link = Link(bare, self.credentials, deadline, self.way, declares=False, heartbeat_s=heartbeat_s)
+        except BROKEN as error:
+            raise self.unavailable(error) from error
+        if _version(link) < _OLDEST:
+            link.close()
+            said = link.server.get("version")
+            text = f"runs RabbitMQ {said}: 3.10 or newer is needed to have retries wait safely"
+            raise BrokerUnavailable(f"dispatch.broker: {self.broker.address} {text}")
+        return link
+
+    def unavailable(self, error: Exception) -> BrokerUnavailable:
+        """Say in a sentence what is wrong and what can be done."""
+        return BrokerUnavailable(f"dispatch.broker: {self.broker.address} {_reason(error, self.patience_s)}")
+
+
+def door_of(settings: BrokerSettings, site: str) -> Door:
+    """Return the door that the settings name."""
+    parted = part(settings.url.get_secret_value())
+    account = (parted.user, parted.password) if parted.user is not None else GUEST
+    return Door(read_broker(parted.url), account, Way(tls=TlsSettings(ca=settings.ca)), Topology(site))
+
+
+def depths(door: Door, services: Iterable[str], clock: Clock) -> dict[str, int]:
+    """Return how many messages lie in the queue of each service, and of those that wait under "".
+
+    What a process has taken is not among them. Makes nothing. Raises BrokerUnavailable.
+    """
+    with _visit(door, clock) as link:
+        found = {service: link.depth(door.topology.queue_of(service)) or 0 for service in services}
+        return {**found, "": sum(link.depth(door.topology.waiting(seconds)) or 0 for seconds in WAITS_S)}
+
+
+def rehearse(door: Door, clock: Clock) -> str:
+    """Do once all that the account needs rights for, and leave nothing behind; return the broker's version.
+
+    Raises BrokerUnavailable.
+    """
+    name = f"{door.topology.exchange}.check"
+    with _visit(door, clock) as link:
+        link.ask(f"to declare the exchange {name}", "exchange_declare", name, auto_delete=True)
+        link.ask(f"to declare the queue {name}", "queue_declare", name, exclusive=True)
+        link.ask(f"to bind the queue {name}", "queue_bind", name, name, name)
+        told = link.publish([Message(name, name, b"", pika.BasicProperties(message_id=name))])
+        if told.broke:
+            raise told.broke
+        link.ask(f"to consume {name}", "basic_consume", name, on_message_callback=_ignore)
+        link.ask(f"to delete the exchange {name}", "exchange_delete", name)
+        return ".".join(map(str, _version(link)))
+
+
+@contextmanager
+def _visit(door: Door, clock: Clock) -> Iterator[Link]:
+    deadline = Deadline(clock)
+    link = door.open(deadline)
+    deadline.start(door.patience_s)
+    try:
+        yield link
+    except BROKEN as error:
+        link.drop()
+        raise door.unavailable(error) from error
+    link.close()
+
+
+def _ignore(*_: object) -> None:
+    """Take a message and do nothing with it."""
+
+
+def _version(link: Link) -> tuple[int, ...]:
+    said = link.server.get("version", "")
+    said = said.decode() if isinstance(said, bytes) else str(said)
+    return tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+
+
+def _reason(error: Exception, patience_s: float) -> str:
+    match error:
+        case Refused():
+            return f"refused {error.doing}: {error.text} ({error.code}){_hint(error)}"
+        case Dropped():
+            return "closed the connection: are user name, password and virtual host right?"
+        case Garbage():
+            return f"did not answer in AMQP: {error}"
+        case httpcore.TimeoutException():
+            return f"did not answer within {patience_s:g} s; has it lost the majority of its cluster?"
+        case _:
+            return f"cannot be reached: {str(error) or type(error).__name__}"
+
+
+def _hint(error: Refused) -> str:
+    if error.code == _DENIED and error.doing == "the connection":
+        return "; check user name, password and virtual host of dispatch.broker.url"
+    if error.code == _DENIED:
+        return "; let the account configure, write and read what is named mih.<site>"
+    if error.code == _UNLIKE:
+        return "; it was made with other arguments: once it is empty, delete it, and it is made anew"
+    return ""

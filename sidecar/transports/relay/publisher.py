@@ -1,0 +1,116 @@
+"""Deliveries go to the broker, at once or after a wait, and are there when the call returns."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from sidecar.clock import Clock
+from sidecar.errors import BrokerUnavailable
+from sidecar.model import Delivery
+from sidecar.transports.connection import Deadline
+from sidecar.transports.link import BROKEN, Answer, Link, Message
+from sidecar.transports.relay.door import Door
+from sidecar.transports.relay.parcel import packed
+from sidecar.transports.relay.topology import longest_wait
+
+
+class Publisher:
+    """One connection, used by one thread at a time. Every failure drops it; the next call makes another."""
+
+    def __init__(self, door: Door, clock: Clock) -> None:
+        self._door, self._topology = door, door.topology
+        self._deadline = Deadline(clock)
+        self._clock = clock
+        self._link: Link | None = None
+        self._declared: set[str] = set()
+
+    def ready(self) -> None:
+        """Connect if need be, and see whether the broker takes messages. Raises BrokerUnavailable."""
+        if self._link is not None:
+            try:
+                self._link.catch_up()
+            except BROKEN:
+                self.close()  # it was closed while nobody looked; the next one will do
+        link = self._link or self._open()
+        if link.blocked is not None:
+            raise self._alarm(link.blocked)
+
+    def publish(self, deliveries: Iterable[Delivery]) -> None:
+        """Return when the broker has confirmed all of them, each in the queue of its service.
+
+        Raises BrokerUnavailable; some of them may be there then. Published again they are there twice.
+        """
+        self._send([packed(one, self._topology.exchange) for one in deliveries])
+
+    def publish_later(self, waiting: Iterable[tuple[Delivery, float]]) -> None:
+        """Let deliveries come to their queues in so many seconds or earlier. Otherwise like `publish`."""
+        self._send([packed(one, self._topology.waiting(longest_wait(wait_s))) for one, wait_s in waiting])
+
+    def close(self) -> None:
+        """Take leave of the broker."""
+        link, self._link = self._link, None
+        if link is not None:
+            self._deadline.start(1)
+            link.close()
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        self.ready()
+        link = self._link
+        assert link is not None
+        self._deadline.start(self._door.patience_s)
+        try:
+            self._declare(link, {message.routing_key for message in messages})
+        except BROKEN as error:
+            raise self._failed(error) from error
+        told = link.publish(messages)
+        if told.broke is not None:
+            raise self._failed(told.broke) from told.broke
+        for message, answer in zip(messages, told.answers, strict=True):
+            if answer is None or not answer.taken:
+                raise self._refused(message, answer)
+
+    def _declare(self, link: Link, services: set[str]) -> None:
+        missing = sorted(services - self._declared)
+        if missing:
+            self._topology.declare_queues(link, missing)
+            self._declared.update(missing)
+
+    def _open(self) -> Link:
+        self._declared = set()
+        link = self._door.open(self._deadline)
+        try:
+            self._deadline.start(self._door.patience_s)
+            self._topology.declare_waits(link)
+        except BROKEN as error:
+            link.drop()
+            raise self._door.unavailable(error) from error
+        self._link = link
+        return link
+
+    def _failed(self, error: Exception) -> BrokerUnavailable:
+        link, self._link = self._link, None
+        if link is None:
+            return self._door.unavailable(error)
+        if link.whole and (blocked := _blocked(link)):
+            self._link = link  # a new one would only hear of it when it has sent everything again
+            return self._alarm(blocked)
+        link.drop()
+        return self._door.unavailable(error)
+
+    def _alarm(self, blocked: str) -> BrokerUnavailable:
+        text = f"takes no messages just now: {blocked}"
+        return BrokerUnavailable(f"dispatch.broker: {self._door.broker.address} {text}")
+
+    def _refused(self, message: Message, answer: Answer | None) -> BrokerUnavailable:
+        self.close()  # a new link declares what somebody may have deleted
+        reason = "has no queue for it" if answer and answer.returned else "did not take it (nack)"
+        where = f"{message.exchange} {message.routing_key}"
+        return BrokerUnavailable(f"dispatch.broker: {self._door.broker.address} {reason}: {where}")
+
+
+def _blocked(link: Link) -> str | None:
+    """Return why the broker blocks us; while we were writing nobody read what it said."""
+    with suppress(*BROKEN):
+        link.catch_up()
+    return link.blocked

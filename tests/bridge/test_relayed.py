@@ -1,0 +1,229 @@
+"""Deliveries at a real broker: circuits, pauses, replays and copies are as with the store's own queue."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sidecar.bridge.courier import Courier, Outlet
+from sidecar.bridge.dispatch import Dispatcher
+from sidecar.bridge.relayed import Relayed
+from sidecar.clock import FakeClock
+from sidecar.model import CircuitState
+from sidecar.settings import DispatchSettings
+from sidecar.store import queue, relayed, services
+from sidecar.transports.relay.consumer import Consumer
+from sidecar.transports.relay.publisher import Publisher
+from tests.bridge.dispatching import NoChance, Post, idle, until
+from tests.broker import RabbitMQ
+from tests.databases import Database
+from tests.deliveries import delivery
+from tests.receiver import Receiver, answer
+from tests.relaying import door_to, lying_at, remove
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+class Relaying(Post):
+    """The sending half with a broker. What is queued lies in the table until the courier brings it."""
+
+    def __init__(self, url: str, clock: FakeClock, receiver: Receiver, broker: RabbitMQ) -> None:
+        super().__init__(url, clock, receiver)
+        self.broker, self.door = broker, door_to(broker, "bridge")
+        self.courier = Courier(self.store, self.door, clock, lambda: list(self.wanted))
+        self.publisher = Publisher(self.door, clock)
+
+    def dispatcher(self, replica: str = "replica-1", **settings: Any) -> Dispatcher:
+        engine = Relayed(
+            self.store,
+            Consumer(self.door, self.clock, lambda: None),
+            Publisher(self.door, self.clock),
+            self.clock,
+            replica=replica,
+            prefetch=20,
+        )
+        made = Dispatcher(
+            self.store,
+            self.wanted,
+            replica=replica,
+            settings=DispatchSettings.model_validate({"poll": 0.02, "concurrency": 20, **settings}),
+            clock=self.clock,
+            chance=NoChance(),
+            engine=engine,
+        )
+        self._dispatchers.append(made)
+        return made
+
+    def lying(self) -> int:
+        return lying_at(self.door)
+
+    def close(self) -> None:
+        super().close()
+        self.courier.close()
+        self.publisher.close()
+        remove(self.broker, self.door)
+
+
+@pytest.fixture
+def post(database: Database, clock: FakeClock, rabbitmq: RabbitMQ) -> Iterator[Relaying]:
+    with Receiver() as receiver:
+        made = Relaying(database.url, clock, receiver, rabbitmq)
+        yield made
+        made.close()
+
+
+def rounds(post: Relaying, dispatchers: list[Dispatcher], reached: Callable[[], bool]) -> None:
+    """Make rounds of all, by a clock that goes on slowly, until something is so."""
+
+    def all_round() -> bool:
+        post.clock.advance(0.05)
+        for other in dispatchers[1:]:
+            other.run_once()
+        return reached()
+
+    until(dispatchers[0], all_round)
+
+
+def test_an_open_circuit_leaves_all_at_the_broker_and_one_probe_goes_out(post: Relaying) -> None:
+    post.service("crm")
+    post.receiver.on("/crm", answer(503))
+    post.open_circuit()
+    post.queue(6)
+    post.courier.run_once()
+    both = [post.dispatcher("one"), post.dispatcher("two")]
+    post.clock.advance(30)
+    rounds(post, both, lambda: len(post.attempts()) == 1)
+
+    rounds(post, both, lambda: post.circuit().state is CircuitState.OPEN and post.lying() == 6)
+    assert len(post.receiver.to("/crm")) == 1
+
+    post.receiver.on("/crm", answer(200))
+    post.clock.advance(30)
+    rounds(post, both, lambda: post.states() == {"delivered": 6})
+    assert len(post.receiver.to("/crm")) == 7
+
+
+def test_a_pause_gives_back_and_what_is_cancelled_meanwhile_is_not_sent(post: Relaying) -> None:
+    post.service("crm")
+    post.queue(3)
+    with post.store.write() as conn:
+        services.pause(conn, "crm", pause=True, now=post.clock.now())
+    post.courier.run_once()
+    dispatcher = post.dispatcher()
+    idle(dispatcher)
+    assert (len(post.receiver.to("/crm")), post.lying()) == (0, 3)
+
+    with post.store.write() as conn:
+        assert queue.cancel(conn, ["crm-2"], now=post.clock.now()) == 1
+        services.pause(conn, "crm", pause=False, now=post.clock.now())
+    rounds(post, [dispatcher], lambda: post.states() == {"delivered": 2, "cancelled": 1})
+
+    assert sorted(row.delivery_id for row in post.attempts()) == ["crm-1", "crm-3"]
+
+
+def test_a_dead_letter_is_replayed_through_the_broker(post: Relaying) -> None:
+    post.service("crm", retry={"max_retries": 0})
+    post.receiver.on("/crm", answer(500))
+    post.queue(2)
+    post.courier.run_once()
+    dispatcher = post.dispatcher()
+    rounds(post, [dispatcher], lambda: post.states() == {"dead": 2})
+    assert [letter.reason for letter in post.letters()] == ["exhausted", "exhausted"]
+
+    post.receiver.on("/crm", answer(200))
+    with post.store.write() as conn:
+        queue.revive(conn, ["crm-1"], now=post.clock.now())
+    assert post.courier.run_once() == 1
+    rounds(post, [dispatcher], lambda: post.states() == {"delivered": 1, "dead": 1})
+
+
+def test_a_retry_spends_an_attempt_and_waits_at_the_broker(post: Relaying) -> None:
+    post.service("crm", retry={"max_retries": 2, "backoff": 60})
+    post.receiver.on("/crm", answer(503))
+    post.queue(1)
+    post.courier.run_once()
+    dispatcher = post.dispatcher()
+
+    rounds(post, [dispatcher], lambda: len(post.attempts()) == 1 and post.lying() == 1)
+
+    (row,) = post.rows()
+    assert (row.state, row.attempts, row.last_status) == ("pending", 1, 503)
+
+
+def test_died_before_the_commit_what_was_published_is_sent_once(post: Relaying) -> None:
+    post.service("crm")
+    outlet = Outlet(post.publisher)
+    with post.store.write() as conn:
+        outlet.enqueue(conn, [delivery(1)], now=post.clock.now())
+        conn.rollback()
+    dispatcher = post.dispatcher()
+    idle(dispatcher)
+    assert len(post.receiver.to("/crm")) == 0  # the table does not know it yet
+
+    with post.store.write() as conn:
+        outlet.enqueue(conn, [delivery(1)], now=post.clock.now())
+    rounds(post, [dispatcher], lambda: post.states() == {"delivered": 1})
+    rounds(post, [dispatcher], lambda: dispatcher.in_hand == 0)
+    dispatcher.stop()
+
+    assert (len(post.receiver.to("/crm")), post.lying()) == (1, 0)
+
+
+def test_what_nobody_has_queued_is_let_go_in_the_end(post: Relaying) -> None:
+    post.service("crm")
+    post.publisher.publish([delivery(1)])
+    dispatcher = post.dispatcher()
+    idle(dispatcher)
+    post.clock.advance(61)
+    rounds(post, [dispatcher], lambda: post.lying() == 0)
+    for _ in range(3):
+        post.clock.advance(61)
+        dispatcher.run_once()
+    dispatcher.stop()
+
+    assert (len(post.receiver.to("/crm")), post.lying()) == (0, 0)
+
+
+def test_what_the_broker_has_lost_is_brought_again(post: Relaying) -> None:
+    post.service("crm")
+    post.queue(4)
+    post.courier.run_once()
+    connection = post.broker.connect()
+    connection.channel().queue_purge(post.door.topology.queue_of("crm"))
+    connection.close()
+    assert (post.courier.sweep(), post.lying()) == (0, 0)  # it may be on its way: not so soon
+
+    post.clock.advance(16 * 60)
+    assert post.courier.sweep() == 4
+    assert post.courier.run_once() == 4
+
+    rounds(post, [post.dispatcher()], lambda: post.states() == {"delivered": 4})
+
+
+def test_the_slow_lane_leaves_the_way_free_for_what_is_new(post: Relaying) -> None:
+    post.service("crm")
+    post.queue(120, slow=True)
+    assert post.courier.run_once() == 100
+    post.queue(1, first=500)
+    assert post.courier.run_once() == 1
+
+    dispatcher = post.dispatcher()
+
+    def brought() -> bool:
+        post.courier.run_once()
+        return post.states() == {"delivered": 121}
+
+    rounds(post, [dispatcher], brought)
+
+
+def test_without_a_broker_the_store_sends_what_was_there(post: Relaying) -> None:
+    post.service("crm")
+    post.queue(2)
+    post.courier.run_once()
+
+    with post.store.write() as conn:
+        assert relayed.take_back(conn, ["crm"]) == 2
+    until(Post.dispatcher(post), lambda: post.states() == {"delivered": 2})
+    idle(post.dispatcher())
+
+    assert len(post.receiver.to("/crm")) == 2
