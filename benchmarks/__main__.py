@@ -12,9 +12,11 @@ from benchmarks import (
     cost,
     dispatch,
     growth,
+    hammer,
     inflight,
     latency,
     machine,
+    pages,
     peers_sending,
     peers_tailing,
     tail,
@@ -38,9 +40,11 @@ MEASURES: dict[str, Measure] = {
     "beyond": beyond.measure,
     "growth": growth.measure,
     "growth-whole": growth.measure_whole,
+    "pages": pages.measure,
+    "hammer": hammer.measure,
 }
-# Left out unless asked for: what takes half an hour by itself, and of a quick run all that is long.
-_LONG = {"growth-whole", "beyond"}
+# Left out unless asked for: what takes long by itself, and of a quick run all that is long.
+_LONG = {"growth-whole", "beyond", "pages", "hammer"}
 _NOT_QUICK = _LONG | {"writer", "followers", "growth"}
 
 
