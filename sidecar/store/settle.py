@@ -1,11 +1,11 @@
 """What came of sending, written down: request log, queue and dead letters together."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, update
 
 from sidecar.model import DeliveryState, Settlement, Step
 from sidecar.store import dlq, log, order, queue
@@ -27,10 +27,8 @@ def settle(
     number of attempts shows. Returns those settlements that were in force.
     """
     log.record(conn, [item for item in settlements if item.attempt], replica=replica)
-    held = _settle_held(conn, settlements, now)
-    rest = [item for item in settlements if _key(item) not in held]
-    rows = queue.locked(conn, [item.claimed for item in rest])
-    valid = [item for item in rest if _in_force(item, rows.get(item.claimed.number))]
+    rows = queue.locked(conn, [item.claimed for item in settlements])
+    valid = [item for item in settlements if _in_force(item, rows.get(item.claimed.number))]
     by_step: dict[Step, list[Settlement]] = defaultdict(list)
     for item in valid:
         by_step[item.decision.step].append(item)
@@ -38,7 +36,7 @@ def settle(
     _settle_later(conn, by_step[Step.RETRY], spent=1)
     _settle_later(conn, by_step[Step.PARK], spent=0)
     _settle_dead(conn, by_step[Step.BURY], now)
-    return [*(item for item in settlements if _key(item) in held), *valid]
+    return valid
 
 
 def _in_force(item: Settlement, row: Row[Any] | None) -> bool:
@@ -49,41 +47,6 @@ def _in_force(item: Settlement, row: Row[Any] | None) -> bool:
         relayed = row.state == DeliveryState.PENDING and row.lane in order.RELAYED
         return waits or (relayed and row.attempts == item.claimed.attempts)
     return waits or (row.leased_by == item.claimed.token and row.state == DeliveryState.SENDING)
-
-
-def _key(item: Settlement) -> tuple[int, str]:
-    return item.claimed.number, item.claimed.token
-
-
-def _settle_held(conn: Connection, items: Iterable[Settlement], now: datetime) -> set[tuple[int, str]]:
-    """Settle what was delivered and is still held, which is nearly all, without looking at it first.
-
-    One statement for those of one claim and status; returns (number, token) of what it settled.
-    """
-    groups: dict[tuple[str, int | None], list[int]] = defaultdict(list)
-    for item in items:
-        if item.decision.step is Step.DONE:
-            status = item.attempt.status if item.attempt else None
-            groups[item.claimed.token, status].append(item.claimed.number)
-    settled: set[tuple[int, str]] = set()
-    for (token, status), sent in groups.items():
-        numbers: Sequence[int] = sorted(sent)
-        held: ColumnElement[bool] = table.c.state == DeliveryState.PENDING
-        if token != RELAYED_TOKEN:
-            held = and_(table.c.state == DeliveryState.SENDING, table.c.leased_by == token)
-        change = update(table).where(table.c.id.in_(numbers), held).values(_done(status, now))
-        # By the primary key: another index would wait for rows that other replicas hold.
-        changed = conn.execute(change.with_hint("FORCE INDEX (PRIMARY)", dialect_name="mysql")).rowcount
-        if 0 < changed < len(numbers):
-            numbers = _settled_at(conn, numbers, now)
-        settled.update((number, token) for number in (numbers if changed else ()))
-    return settled
-
-
-def _settled_at(conn: Connection, numbers: Sequence[int], now: datetime) -> list[int]:
-    """Return those of `numbers` that this very transaction has settled."""
-    ours = (table.c.state == DeliveryState.DELIVERED) & (table.c.settled_at == now)
-    return list(conn.execute(select(table.c.id).where(table.c.id.in_(numbers), ours)).scalars())
 
 
 def _done(status: int | None, now: datetime) -> dict[str, Any]:
