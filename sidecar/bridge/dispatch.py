@@ -34,6 +34,7 @@ _LINGER_S, _LONGEST_LINGER_S = 0.01, 0.04
 _STARVED_S = 0.02
 _FEW, _MANY = 10, 20  # settlements in a batch
 _HEALTH_KNOWN_S = 0.25
+_LEAST_SHARE = 4  # requests in flight: one slow answer is not to hold up all of a service
 
 
 class Dispatcher:
@@ -123,19 +124,25 @@ class Dispatcher:
         if wanted is self._applied:
             return
         self._applied = wanted
-        share = max(1, self._settings.concurrency // max(len(wanted.services), 1))
+        share = self._settings.concurrency // max(len(wanted.services), 1)
+        fair = max(share, min(_LEAST_SHARE, self._settings.concurrency))
         self._leaving = [lane for lane in self._leaving if lane.in_hand]
         for name in list(self._lanes):
             lane = self._lanes[name]
             same = wanted.services.get(name) == lane.service and wanted.manners(name) == lane.manners
-            if not same or lane.capacity != (lane.service.max_concurrency or share):
+            if not same or lane.capacity != (lane.service.max_concurrency or fair):
                 lane.close()
                 self._leaving.append(self._lanes.pop(name))
         for name, service in wanted.services.items():
             if name not in self._lanes:
-                capacity, manners = service.max_concurrency or share, wanted.manners(name)
                 self._lanes[name] = Lane(
-                    name, service, capacity, manners=manners, clock=self._clock, desk=self._desk
+                    name,
+                    service,
+                    service.max_concurrency or fair,
+                    at_first=max(share, 1),
+                    manners=wanted.manners(name),
+                    clock=self._clock,
+                    desk=self._desk,
                 )
 
     def _may_send(self, item: InHand) -> bool:
@@ -236,10 +243,10 @@ class Dispatcher:
             return
         now = self._clock.now()
         due = self._look(now)
-        for lane in self._lanes.values():
-            circuit = self._circuits.get(lane.name)
-            lane.drain_before = circuit.drain_before if circuit else None
-            lane.hot = self._callable(lane, now) and self._claim_for(lane, due.get(lane.name), now)
+        ready = [lane for lane in self._lanes.values() if self._is_ready(lane, due.get(lane.name), now)]
+        more = self._engine.claim(ready, now)
+        for lane in ready:
+            lane.hot = lane.name in more
         self._next_due = min(chain(self._later(due, now)), default=None)
 
     def _later(self, due: Mapping[str, datetime], now: datetime) -> list[datetime]:
@@ -255,23 +262,33 @@ class Dispatcher:
         circuit = self._circuits.get(lane.name)
         return circuit is None or breaker.admits(circuit) or breaker.probe_due(circuit, now)
 
-    def _claim_for(self, lane: Lane, due: datetime | None, now: datetime) -> bool:
-        """Claim for one service; return whether there is more."""
+    def _is_ready(self, lane: Lane, due: datetime | None, now: datetime) -> bool:
+        """Tell whether to claim for a service together with others; a probe and batches are claimed here."""
         circuit, waits = self._circuits.get(lane.name), lane.hot or (due is not None and due <= now)
+        lane.drain_before, lane.hot = circuit.drain_before if circuit else None, False
+        if not self._callable(lane, now):
+            return False
         if circuit is not None and not breaker.admits(circuit):
             if waits:
                 self._engine.claim_probe(lane, now)
             return False
         if lane.manners.batches:
-            return (waits or due is not None) and self._engine.claim_batches(lane, now)
-        return waits and self._engine.claim(lane, now)
+            lane.hot = (waits or due is not None) and self._engine.claim_batches(lane, now)
+            return False
+        return waits
 
     def _grow(self) -> None:
-        """Let services that keep their senders waiting have more of them, while this process has time."""
+        """Let services that keep their senders waiting have more of them, while this process has time.
+
+        What they share goes to those that have work: many services with little to do leave it to the others.
+        """
         starved = [lane for lane in self._lanes.values() if lane.starved]
         if starved and self._effort.leaves_room():
+            shared = [lane for lane in self._lanes.values() if lane.service.max_concurrency is None]
+            full = sum(lane.busy for lane in shared) >= self._settings.concurrency
             for lane in starved:
-                lane.grow()
+                if not (full and lane in shared):
+                    lane.grow()
 
     def _look(self, now: datetime) -> Mapping[str, datetime]:
         """Learn which services can be called, and return when the next delivery of each is due."""

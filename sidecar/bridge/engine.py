@@ -23,8 +23,8 @@ class Engine(Protocol):
     def serve(self, lanes: Collection[Lane], seen: Lookout, now: datetime) -> Mapping[str, datetime]:
         """Learn how services are; return when the earliest delivery of each is or was due."""
 
-    def claim(self, lane: Lane, now: datetime) -> bool:
-        """Put what is due into a lane, as its room and rate allow; return whether there may be more."""
+    def claim(self, lanes: Sequence[Lane], now: datetime) -> set[str]:
+        """Put what is due into lanes, as room and rate of each allow; return the names that may have more."""
 
     def claim_batches(self, lane: Lane, now: datetime) -> bool:
         """Do so for a service of which rules send many in one request."""

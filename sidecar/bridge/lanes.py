@@ -83,7 +83,15 @@ class Lane:
     """The senders of one service. Threads start when there is work for them and live until `close`."""
 
     def __init__(
-        self, name: str, service: Service, capacity: int, *, manners: Manners, clock: Clock, desk: Desk
+        self,
+        name: str,
+        service: Service,
+        capacity: int,
+        *,
+        at_first: int,
+        manners: Manners,
+        clock: Clock,
+        desk: Desk,
     ) -> None:
         self.name, self.service, self.capacity, self.manners = name, service, capacity, manners
         self.in_hand: dict[int, InHand] = {}
@@ -103,7 +111,7 @@ class Lane:
         self._inbox: Inbox[Group] = Inbox()
         self._threads: list[threading.Thread] = []
         # With a rate limit there is a free sender for each, so that each goes out at its moment.
-        self._most = capacity if service.rate_limit is not None else min(capacity, _FIRST_SENDERS)
+        self._most = capacity if service.rate_limit is not None else min(capacity, at_first, _FIRST_SENDERS)
 
     @property
     def closing(self) -> bool:
@@ -160,6 +168,11 @@ class Lane:
     def starved(self) -> bool:
         """Whether more senders could be sending."""
         return self._most < min(self.capacity, self._requests)
+
+    @property
+    def busy(self) -> int:
+        """How many of its senders have something to send."""
+        return min(self._most, self._requests)
 
     def grow(self) -> None:
         """Have up to twice the senders: those that there are wait for the service, not for each other."""

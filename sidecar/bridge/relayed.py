@@ -85,8 +85,11 @@ class Relayed:
         resting = {name: min(one.at for one in some) for name, some in self._resting.items() if some}
         return {**resting, **dict.fromkeys(self._consumer.stocked(), now)}
 
-    def claim(self, lane: Lane, now: datetime) -> bool:
-        """Take what is here, one delivery for each request; return whether there may be more."""
+    def claim(self, lanes: Sequence[Lane], now: datetime) -> set[str]:
+        """Take what is here, one delivery for each request; return the names of those that may have more."""
+        return {lane.name for lane in lanes if self._claim(lane, now)}
+
+    def _claim(self, lane: Lane, now: datetime) -> bool:
         limit = lane.room
         with self._store.write() if lane.service.rate_limit else self._store.read() as conn:
             slots = self._pace.slots(conn, lane, limit)
@@ -115,7 +118,7 @@ class Relayed:
 
     def claim_batches(self, lane: Lane, now: datetime) -> bool:
         """Take them one by one: the settings refuse rules that want batches with this engine."""
-        return self.claim(lane, now)
+        return self._claim(lane, now)
 
     def settle(
         self, conn: Connection, settlements: Sequence[Settlement], *, now: datetime

@@ -122,7 +122,10 @@ class DispatchSettings(Section):
         default=None, description="The RabbitMQ of engine: rabbitmq; null: none"
     )
     concurrency: int = Field(
-        default=64, ge=1, le=1024, description="Requests in flight at most, over all services"
+        default=64,
+        ge=1,
+        le=1024,
+        description="Requests in flight, shared by all services; each may have four",
     )
     lease: Seconds = Field(
         default=60,

@@ -1,12 +1,12 @@
 """Deliveries on their way: `mih_queue`, from being queued to being settled."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select, update
 
 from sidecar.model import (
     Claimed,
@@ -22,6 +22,7 @@ _ERROR_LENGTH = 2_000
 LIVE, SLOW = 0, 1  # lanes: what is replayed from Moodle's log lets what is new pass
 LANES = (LIVE, SLOW)
 _MORE = (200,) * 50  # rows, asked for again and again where so many had to be held
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_NUMBERS = 5_000  # in one IN; SQLite's limit is 32,766, PostgreSQL's protocol ends at 65,535
 # What a sender needs of a row: the others cost as much to read, and are of no use to it.
 _TO_SEND = [
@@ -85,10 +86,28 @@ def enqueue_dead(conn: Connection, letters: Sequence[DeadLetter], *, now: dateti
     dlq.bury(conn, letters, now=now)
 
 
+# Built once: it is asked for each service. Uses `mih_queue_due`, by force on MySQL and MariaDB: by any other
+# index they lock every row that they look at, and the other replicas skip those, too.
+_DUE = (
+    select(*_TO_SEND)
+    .with_hint(queue, "FORCE INDEX (mih_queue_due)", "mysql")
+    .where(
+        queue.c.service == bindparam("of"),
+        queue.c.state == DeliveryState.PENDING,
+        queue.c.lane == bindparam("in_lane"),
+        queue.c.due_at > bindparam("after"),
+        queue.c.due_at <= bindparam("upto"),
+        queue.c.expires_at.is_(None) | (queue.c.expires_at > bindparam("now")),
+    )
+    .order_by(queue.c.due_at, queue.c.id)
+    .limit(bindparam("asked"))
+    .with_for_update(skip_locked=True)
+)
+
+
 def claim(
     conn: Connection,
-    service: str,
-    limit: int,
+    limits: Mapping[str, int],
     *,
     token: str,
     now: datetime,
@@ -96,35 +115,45 @@ def claim(
     probe: bool = False,
     due: Due = ANY_TIME,
 ) -> list[Claimed]:
-    """Take up to `limit` due deliveries of a service into this process's hands until the lease ends.
+    """Take due deliveries into this process's hands until the lease ends, of each service up to its limit.
 
     Skips rows that another replica is claiming, and what has expired; the slow lane gets what the live one
-    leaves. What has to wait for another of its key is held. Uses `mih_queue_due`, by force on MySQL and
-    MariaDB: by any other index they lock every row that they look at, and the other replicas skip those, too.
+    leaves. What has to wait for another of its key is held.
     """
-    until = now + timedelta(seconds=lease_s)
-    lease = {"state": DeliveryState.SENDING, "leased_by": token, "leased_until": until}
+    lease = {"leased_by": token, "leased_until": now + timedelta(seconds=lease_s)}
+    when = {"now": now, "after": due.after or _LONG_AGO, "upto": min(due.upto or now, now)}
+    rows = [
+        row
+        for service, limit in limits.items()
+        for row in _lock_due(conn, {"of": service, **when}, limit, lease)
+    ]
+    _lease(conn, [row for row in rows if row.order_key is None], lease)
+    return [Claimed(row.id, delivery_of(row), row.attempts, token, probe) for row in rows]
+
+
+def _lock_due(
+    conn: Connection, wanted: Mapping[str, Any], limit: int, lease: Mapping[str, Any]
+) -> list[Row[Any]]:
+    """Lock what is due of one service. What has a key is leased at once: others of its key look for it."""
     rows: list[Row[Any]] = []
     for lane in LANES:
-        query = (
-            select(*_TO_SEND)
-            .with_hint(queue, "FORCE INDEX (mih_queue_due)", "mysql")
-            .where(_pending(service), queue.c.lane == lane, due.within(now), unexpired(now))
-            .order_by(queue.c.due_at, queue.c.id)
-            .with_for_update(skip_locked=True)
-        )
         for asked in (limit - len(rows), *_MORE):
             if len(rows) >= limit:
                 break
-            found = conn.execute(query.limit(asked)).all()
+            found = conn.execute(_DUE, {**wanted, "in_lane": lane, "asked": asked}).all()
             behind = _behind(conn, found)
             mine = [row for row in found if row.id not in behind][: limit - len(rows)]
-            if mine:
-                conn.execute(update(queue).where(queue.c.id.in_([row.id for row in mine])).values(lease))
+            _lease(conn, [row for row in mine if row.order_key is not None], lease)
             rows += mine
             if not order.hold(conn, behind) or len(found) < asked:
                 break
-    return [Claimed(row.id, delivery_of(row), row.attempts, token, probe) for row in rows]
+    return rows
+
+
+def _lease(conn: Connection, rows: Sequence[Row[Any]], lease: Mapping[str, Any]) -> None:
+    if rows:
+        ours = update(queue).where(queue.c.id.in_([row.id for row in rows]))
+        conn.execute(ours.values(state=DeliveryState.SENDING, **lease))
 
 
 def _behind(conn: Connection, rows: Sequence[Row[Any]]) -> set[int]:

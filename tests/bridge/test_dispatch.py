@@ -55,6 +55,22 @@ def test_many_deliveries_arrive_once_each(post: Post) -> None:
 
 
 @only_sqlite
+def test_each_of_many_services_may_have_four_requests_in_flight(post: Post) -> None:
+    post.receiver.on("/s-1", hang())
+    for number in range(60):
+        post.service(f"s-{number}")
+        post.queue(6 if number == 1 else 1, f"s-{number}")
+    dispatcher = post.dispatcher(concurrency=30)
+
+    others = [f"s-{number}" for number in range(60) if number != 1]
+    until(dispatcher, lambda: all(post.states(name) == {"delivered": 1} for name in others))
+    until(dispatcher, lambda: sum(one.target == "/s-1" for one in post.receiver.requests) == 4)
+    assert post.states("s-1") == {"sending": 4, "pending": 2}
+    post.receiver.released.set()
+    until(dispatcher, lambda: post.states("s-1") == {"delivered": 6})
+
+
+@only_sqlite
 def test_retry_waits_in_the_queue_with_growing_patience(post: Post) -> None:
     post.service("crm", circuit_breaker={"failure_threshold": 99})
     post.receiver.on("/crm", answer(500, b"oops"))

@@ -24,6 +24,11 @@ class Arrivals:
             self.ids.setdefault(mark, Counter())[delivery_id] += 1
             self.first_at.setdefault(mark, time.time())
 
+    def since(self, number: int) -> list[tuple[int, float]]:
+        """Return the mark and the moment of each first arrival after so many of them."""
+        with self._lock:
+            return list(self.first_at.items())[number:]
+
     @property
     def marks(self) -> set[int]:
         """The rows that have arrived."""

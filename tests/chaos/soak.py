@@ -170,7 +170,7 @@ class Soak:
 
     def _latencies(self) -> list[float]:
         """Return from commit to receipt, in milliseconds, of what arrived since the last look."""
-        arrived = list(self._world.post.arrivals.first_at.items())[self._counted :]
+        arrived = self._world.post.arrivals.since(self._counted)
         self._counted += len(arrived)
         committed = self._trickle.committed_at
         return sorted(max(at - committed[mark], 0) * 1000 for mark, at in arrived if mark in committed)

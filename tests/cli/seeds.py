@@ -51,7 +51,7 @@ class Seeds:
         """Queue a delivery and have another process claim it."""
         made = self.delivery(log_id)
         with self.store.write() as conn:
-            queue.claim(conn, made.service, 10, token="other#1", now=self.clock.now(), lease_s=60)
+            queue.claim(conn, {made.service: 10}, token="other#1", now=self.clock.now(), lease_s=60)
         return made
 
     def delivered(self, log_id: int) -> Delivery:
@@ -127,7 +127,7 @@ class Seeds:
         made = self.delivery(log_id, **changes)
         now = self.clock.now()
         with self.store.write() as conn:
-            claimed = queue.claim(conn, made.service, 10, token="us#1", now=now, lease_s=60)
+            claimed = queue.claim(conn, {made.service: 10}, token="us#1", now=now, lease_s=60)
             mine = [item for item in claimed if item.delivery.delivery_id == made.delivery_id]
             queue.release(conn, [item for item in claimed if item not in mine])
             done = [Settlement(mine[0], attempt, decision)]

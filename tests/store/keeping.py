@@ -27,7 +27,7 @@ def take(
 ) -> list[Claimed]:
     """Claim what is due."""
     with store.write() as conn:
-        return queue.claim(conn, service, limit, token=token, now=at, lease_s=LEASE_S)
+        return queue.claim(conn, {service: limit}, token=token, now=at, lease_s=LEASE_S)
 
 
 def settle(

@@ -80,6 +80,24 @@ def test_claims_take_what_has_been_due_longest(store: Store) -> None:
     assert take(store) == []
 
 
+def test_one_claim_serves_many_services_each_up_to_its_limit(store: Store) -> None:
+    with store.write() as conn:
+        for number, service in enumerate(["crm", "erp", "crm", "lms", "crm", "erp"], start=1):
+            queue.enqueue(conn, [delivery(number, service)], now=NOW)
+
+    with store.write() as conn:
+        claimed = queue.claim(conn, {"crm": 2, "erp": 9}, token="a#1", now=NOW, lease_s=LEASE_S)
+
+    assert [(one.delivery.service, one.delivery.log_id) for one in claimed] == [
+        ("crm", 1),
+        ("crm", 3),
+        ("erp", 2),
+        ("erp", 6),
+    ]
+    assert [row.log_id for row in rows(store) if row.leased_by == "a#1"] == [1, 2, 3, 6]
+    assert {row.log_id for row in rows(store) if row.state == DeliveryState.PENDING} == {4, 5}
+
+
 def test_claim_is_a_lease_with_a_name(store: Store) -> None:
     put(store)
 
@@ -98,8 +116,8 @@ def test_claims_skip_what_another_replica_is_claiming(store: Store) -> None:
     put(store, 4)
 
     with store.write() as first, store.write() as second:
-        a = queue.claim(first, "crm", 2, token="a", now=NOW, lease_s=LEASE_S)
-        b = queue.claim(second, "crm", 4, token="b", now=NOW, lease_s=LEASE_S)
+        a = queue.claim(first, {"crm": 2}, token="a", now=NOW, lease_s=LEASE_S)
+        b = queue.claim(second, {"crm": 4}, token="b", now=NOW, lease_s=LEASE_S)
 
     assert numbers(a) == [1, 2]
     assert numbers(b) == [3, 4]
