@@ -99,7 +99,7 @@ class Dispatcher:
         self._unsettled += self._gather(0 if self._unsettled else self._wait_s())
         self._settle()
         self._claim()
-        self._grow()
+        self._staff()
         self._renew()
 
     def stop(self) -> None:
@@ -277,18 +277,16 @@ class Dispatcher:
             return False
         return waits
 
-    def _grow(self) -> None:
-        """Let services that keep their senders waiting have more of them, while this process has time.
+    def _staff(self) -> None:
+        """Give each service as many senders as get the most done, more only while this process has time.
 
         What they share goes to those that have work: many services with little to do leave it to the others.
         """
-        starved = [lane for lane in self._lanes.values() if lane.starved]
-        if starved and self._effort.leaves_room():
-            shared = [lane for lane in self._lanes.values() if lane.service.max_concurrency is None]
-            full = sum(lane.busy for lane in shared) >= self._settings.concurrency
-            for lane in starved:
-                if not (full and lane in shared):
-                    lane.grow()
+        shared = [lane for lane in self._lanes.values() if lane.service.max_concurrency is None]
+        full = sum(lane.busy for lane in shared) >= self._settings.concurrency
+        room = self._effort.leaves_room()
+        for lane in self._lanes.values():
+            lane.look(may_grow=room and not (full and lane.service.max_concurrency is None))
 
     def _look(self, now: datetime) -> Mapping[str, datetime]:
         """Learn which services can be called, and return when the next delivery of each is due."""

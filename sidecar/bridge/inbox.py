@@ -33,6 +33,11 @@ class Reader(Generic[T]):
         """Return the next thing, as soon as there is one; None: it is over."""
         return self._kept.pop() if self._kept else self._waiting.get()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is something that nobody else can get."""
+        return bool(self._kept)
+
     def more(self, fits: Callable[[T], bool], most: int) -> list[T]:
         """Return what is there right now, at most so many, up to the first that does not fit."""
         found: list[T] = []

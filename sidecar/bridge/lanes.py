@@ -9,6 +9,7 @@ from math import inf
 
 from sidecar.bridge import batches
 from sidecar.bridge.inbox import Inbox, Reader
+from sidecar.bridge.staff import FIRST, Staff
 from sidecar.clock import Clock
 from sidecar.model import Attempt, Claimed, Delivery
 from sidecar.settings import BatchSettings, Service
@@ -16,7 +17,6 @@ from sidecar.settings import BatchSettings, Service
 _READ_AHEAD_S = 0.6  # a round of claiming and settling takes up to a third of that
 _MOST_AHEAD = 1_000
 _COUNTED_S = 0.1
-_FIRST_SENDERS = 8
 # A sleep is cut into pieces, so that it also ends by a clock that is turned by hand.
 _PIECE_S = 0.05
 
@@ -64,7 +64,7 @@ class Sent:
 class Desk:
     """What senders do, and whom they ask and tell. All of it is called by their threads."""
 
-    work: Callable[["Lane", Reader[Group]], None]
+    work: Callable[["Lane", Reader[Group], int], None]
     hand_back: Callable[[Sequence[Sent]], None]
     may_send: Callable[[InHand], bool]
     next_times: Callable[["Lane"], tuple[float, float] | None]  # of the rate limit; None: none to be had
@@ -103,15 +103,16 @@ class Lane:
         self._turns = count()
         self._requests = 0
         self._rate = 0.0
-        self._finished = 0
+        self._over = self._finished = 0
         self._counted_at = clock.monotonic()
         self.clock = clock
         self.desk = desk
         self._closing = threading.Event()
         self._inbox: Inbox[Group] = Inbox()
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[int, threading.Thread] = {}
         # With a rate limit there is a free sender for each, so that each goes out at its moment.
-        self._most = capacity if service.rate_limit is not None else min(capacity, at_first, _FIRST_SENDERS)
+        first = capacity if service.rate_limit is not None else min(at_first, FIRST)
+        self._staff = Staff(first, capacity)
 
     @property
     def closing(self) -> bool:
@@ -165,27 +166,41 @@ class Lane:
         self._start_senders()
 
     @property
+    def pressed(self) -> bool:
+        """Whether work waits for senders."""
+        return self._requests > self._staff.number
+
+    @property
     def starved(self) -> bool:
-        """Whether more senders could be sending."""
-        return self._most < min(self.capacity, self._requests)
+        """Whether work waits, and there could be more senders."""
+        return self.pressed and self._staff.number < self.capacity
 
     @property
     def busy(self) -> int:
         """How many of its senders have something to send."""
-        return min(self._most, self._requests)
+        return min(self._staff.number, self._requests)
 
-    def grow(self) -> None:
-        """Have up to twice the senders: those that there are wait for the service, not for each other."""
-        self._most = min(self._most * 2, self.capacity)
+    def is_spare(self, number: int) -> bool:
+        """Whether this sender is one too many. Asked by the senders."""
+        return number >= self._staff.number
+
+    def look(self, *, may_grow: bool) -> None:
+        """See whether it has as many senders as get the most done. Called at each round."""
+        if not self.pressed:
+            self._staff.rest()
+            return
+        self._staff.look(self._over, may_grow=may_grow)
         self._start_senders()
 
     def _start_senders(self) -> None:
-        while len(self._threads) < min(self._most, self._requests):
-            name = f"sender-{self.name}-{len(self._threads)}"
-            work = (self, self._inbox.reader())
-            thread = threading.Thread(target=self.desk.work, args=work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        for number in range(min(self._staff.number, self._requests)):
+            thread = self._threads.get(number)
+            if thread is None or not thread.is_alive():
+                work = (self, self._inbox.reader(), number)
+                name = f"sender-{self.name}-{number}"
+                thread = threading.Thread(target=self.desk.work, args=work, name=name, daemon=True)
+                self._threads[number] = thread
+                thread.start()
 
     def done(self, item: InHand) -> None:
         """Forget a delivery that is settled."""
@@ -193,6 +208,7 @@ class Lane:
         if not item.last:
             return
         self._requests -= 1
+        self._over += 1
         self._finished += 1
         passed = self.clock.monotonic() - self._counted_at
         if passed >= _COUNTED_S:

@@ -13,13 +13,15 @@ from sidecar.model import Attempt
 _log = logging.getLogger("mih.dispatch")
 
 
-def work(lane: Lane, inbox: Reader[Group]) -> None:
-    """Send until the lane is closed: the whole life of a sender's thread."""
+def work(lane: Lane, inbox: Reader[Group], number: int) -> None:
+    """Send until the lane is closed or has senders enough: the whole life of a sender's thread."""
     sender = _Sender(lane, inbox)
     try:
         while (items := inbox.get()) is not None:
             for sent in sender.send(items):
                 lane.desk.hand_back(sent)
+            if lane.is_spare(number) and not inbox.keeps:
+                break
     finally:
         sender.close()
 

@@ -72,7 +72,8 @@ def minutes(**late: float) -> list[Minute]:
         ({}, []),
         ({"memory_mib": 140}, ["memory grows"]),
         ({"p95_ms": 300}, ["latency grows"]),
-        ({"connections": 20}, ["connections grow"]),
+        ({"connections": 16}, []),  # a pool that was needed more
+        ({"connections": 40}, ["connections grow"]),
         ({"rows": 12_000}, ["mih_queue grows", "mih_log grows", "mih_gaps grows"]),
     ],
 )
