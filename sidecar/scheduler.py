@@ -21,9 +21,9 @@ from sidecar.store.overview import Rounds
 
 _log = logging.getLogger("mih")
 
-_BEAT_S = 5
+_BEAT_S = 10
 _RELOAD_S = 2
-_LOOK_S = 3
+_LOOK_S = 4
 _CLOCK_S = 60
 _EXPIRE_S = 10
 _PRUNE_S = 600

@@ -3,7 +3,7 @@
 from sidecar.clock import Clock
 
 AFTER_S = 30.0
-FACTOR = 4
+FACTOR = 5
 
 
 class Calm:

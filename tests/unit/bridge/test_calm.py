@@ -17,11 +17,11 @@ def test_every_look_is_made_at_first(clock: FakeClock) -> None:
     assert looks(Calm(clock), clock, ticks=59) == 59
 
 
-def test_one_look_in_four_is_made_when_nothing_has_happened_for_half_a_minute(clock: FakeClock) -> None:
+def test_one_look_in_five_is_made_when_nothing_has_happened_for_half_a_minute(clock: FakeClock) -> None:
     calm = Calm(clock)
     looks(calm, clock, ticks=60)
 
-    assert looks(calm, clock, ticks=100) == 25
+    assert looks(calm, clock, ticks=100) == 20
 
 
 def test_whatever_happens_ends_the_calm(clock: FakeClock) -> None:
@@ -34,11 +34,11 @@ def test_whatever_happens_ends_the_calm(clock: FakeClock) -> None:
     assert calm.every_s(1) == 1
 
 
-def test_waits_are_four_times_as_long_in_the_calm(clock: FakeClock) -> None:
+def test_waits_are_five_times_as_long_in_the_calm(clock: FakeClock) -> None:
     calm = Calm(clock)
     clock.advance(30)
 
-    assert calm.every_s(1) == 4
+    assert calm.every_s(1) == 5
 
 
 def test_ticks_that_come_a_little_early_are_looks_all_the_same(clock: FakeClock) -> None:
