@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Insert, LargeBinary, Table, cast, func
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from sidecar.store.pour import poured
+
 
 def octets(conn: Connection, text: ColumnElement[Any]) -> ColumnElement[int]:
     """Return the bytes of a text as UTF-8. SQLite before 3.43 counts characters only, but bytes of a BLOB."""
@@ -19,7 +21,7 @@ def insert_new(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -
 
     Not MySQL's INSERT IGNORE: it would also swallow truncation and broken values.
     """
-    if rows:
+    if rows and not poured(conn, table, rows):
         conn.execute(_insert_new(conn, table), list(rows))
 
 
