@@ -5,10 +5,8 @@ committed between the two is then in both answers and comes twice, into a unique
 would be in neither.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -24,17 +22,15 @@ from sqlalchemy import (
     Text,
     func,
     literal,
-    literal_column,
     select,
     union_all,
 )
 
 from sidecar.model import EVENT_COLUMNS, Gap
+from sidecar.moodle.missing import Range, missing
 from sidecar.moodle.names import NameFilter
 
 _T = TypeVar("_T")
-
-Range = tuple[int, int]  # first and last id, both inside
 
 _TEXTS = frozenset(
     ("eventname", "component", "action", "target", "objecttable", "crud", "other", "origin", "ip")
@@ -43,7 +39,6 @@ _RECENT_IDS = 200_000
 _IDS_PER_QUERY = 1000
 _RANGES_PER_QUERY = 200
 _NARROW = 50
-_PIECE_BITS, _WIDEST, _MOST_SHORT = 7, 1_048_576, 150
 _ROWS_ASKED_FOR_TIME = 20
 _IDS_ASKED_FOR_TIME = 10_000
 
@@ -96,46 +91,9 @@ class LogStore:
     def missing(self, conn: Connection, lo: int, hi: int) -> list[Range]:
         """Return the ranges of ids that no row has, of those with lo < id <= hi.
 
-        Counts piece by piece, which often is enough, and lists the ids of pieces that are short. Work and
-        answer grow with the rows, not with the ids.
+        Ask before `rows`.
         """
-        if hi <= lo:
-            return []
-        short = self._short(conn, lo, hi)
-        if short is None:
-            return self._listed(conn, lo, hi)
-        parts = [select(self._id).where(self._within(first - 1, last)) for first, last in short]
-        ids = sorted(conn.execute(union_all(*parts)).scalars()) if parts else []
-        return list(_holes(short, ids))
-
-    def _short(self, conn: Connection, lo: int, hi: int) -> list[Range] | None:
-        """Return the pieces with missing ids, joined; None where they are many, or the range is wide."""
-        if hi - lo > _WIDEST:
-            return None
-        # Written out: PostgreSQL shifts by an integer only, and takes a parameter for a bigint.
-        piece = self._id.bitwise_rshift(literal_column(str(_PIECE_BITS))).label("piece")
-        counted = select(piece, func.count()).where(self._within(lo, hi)).group_by("piece")
-        there = {int(number): n for number, n in conn.execute(counted)}
-        short: list[Range] = []
-        for number in range((lo + 1) >> _PIECE_BITS, (hi >> _PIECE_BITS) + 1):
-            first = max(number << _PIECE_BITS, lo + 1)
-            last = min(((number + 1) << _PIECE_BITS) - 1, hi)
-            if there.get(number, 0) == last - first + 1:
-                continue
-            if short and short[-1][1] == first - 1:
-                first = short.pop()[0]
-            short.append((first, last))
-        return short if len(short) <= _MOST_SHORT else None
-
-    def _listed(self, conn: Connection, lo: int, hi: int) -> list[Range]:
-        """Return the missing ranges, found by the database row by row."""
-        # A row past the end makes the right edge, and the whole of an empty window, an ordinary hole.
-        ids = union_all(select(self._id).where(self._within(lo, hi)), select(literal(hi + 1))).subquery()
-        # No third argument of LAG: MariaDB has none.
-        before = func.coalesce(func.lag(ids.c.id).over(order_by=ids.c.id), lo).label("before")
-        steps = select(ids.c.id, before).subquery()
-        holes = select(steps.c.before + 1, steps.c.id - 1).where(steps.c.id > steps.c.before + 1)
-        return [(first, last) for first, last in conn.execute(holes.order_by(steps.c.id))]
+        return missing(conn, self._id, lo, hi)
 
     def rows(
         self, conn: Connection, lo: int, hi: int, names: NameFilter | None, limit: int
@@ -306,13 +264,6 @@ class LogStore:
         # Wrapped once more, since SQLite allows no ORDER BY in the parts of a UNION.
         part = select(self._id).where(self._id.between(first, last)).order_by(self._id).limit(limit)
         return select(part.subquery().c.id)
-
-
-def _holes(ranges: Iterable[Range], ids: Sequence[int]) -> Iterator[Range]:
-    """Yield what `ids`, which are in order, leave out of these ranges."""
-    for first, last in ranges:
-        edges = [first - 1, *ids[bisect_left(ids, first) : bisect_right(ids, last)], last + 1]
-        yield from ((before + 1, after - 1) for before, after in pairwise(edges) if after - before > 1)
 
 
 def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -180,10 +180,11 @@ def test_rows_and_holes_make_up_the_window(conn: Connection, present: set[int], 
     [
         [(127, 129)],
         [(128, 255)],
+        [(31, 32), (63, 63), (65, 65), (96, 127), (511, 514)],
         [(1, 1), (255, 256), (300, 450), (600, 600)],
         [(id_, id_) for id_ in range(2, 600, 3)],
     ],
-    ids=["over an edge", "a piece", "wide", "everywhere"],
+    ids=["over an edge", "half a piece", "bits", "wide", "everywhere"],
 )
 def test_holes_are_found_in_and_over_pieces(conn: Connection, holes: list[tuple[int, int]]) -> None:
     gone = {id_ for first, last in holes for id_ in range(first, last + 1)}

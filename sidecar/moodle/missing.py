@@ -1,0 +1,116 @@
+"""Which ids of a window no row has: counted piece by piece, looked at only where a count falls short."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Integer,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+    union_all,
+)
+
+Range = tuple[int, int]  # first and last id, both inside
+
+_WIDEST, _MOST_SHORT = 1_048_576, 150  # ids, and ranges: beyond, the database itself lists what is missing
+_PIECE_BITS = 8
+_GROUP_BITS = 5
+_GROUP = 1 << _GROUP_BITS
+_WHOLE_GROUP = (1 << _GROUP) - 1
+
+
+def missing(conn: Connection, id_: ColumnElement[int], lo: int, hi: int) -> list[Range]:
+    """Return the ranges of ids that no row has, of those with lo < id <= hi.
+
+    Work and answer grow with the rows, not with the ids.
+    """
+    if hi <= lo:
+        return []
+    short = _short(conn, id_, lo, hi)
+    if short is None:
+        return _listed(conn, id_, lo, hi)
+    return list(_joined(_lacking(short, _bits(conn, id_, short)))) if short else []
+
+
+def _short(conn: Connection, id_: ColumnElement[int], lo: int, hi: int) -> list[Range] | None:
+    """Return the pieces with missing ids, joined; None where they are many, or the range is wide."""
+    if hi - lo > _WIDEST:
+        return None
+    piece = _shifted(id_, _PIECE_BITS).label("piece")
+    counted = select(piece, func.count()).where((id_ > lo) & (id_ <= hi)).group_by("piece")
+    counts = {int(number): n for number, n in conn.execute(counted)}
+    pieces = (
+        (number, max(number << _PIECE_BITS, lo + 1), min(((number + 1) << _PIECE_BITS) - 1, hi))
+        for number in range((lo + 1) >> _PIECE_BITS, (hi >> _PIECE_BITS) + 1)
+    )
+    short = list(
+        _joined((first, last) for at, first, last in pieces if counts.get(at, 0) != last - first + 1)
+    )
+    return short if len(short) <= _MOST_SHORT else None
+
+
+def _bits(conn: Connection, id_: ColumnElement[int], ranges: Sequence[Range]) -> dict[int, int]:
+    """Return which ids are there in these ranges: the number of a group, and a bit for each of its ids."""
+    one = _grouped(id_, conn.dialect)
+    query = text(" UNION ALL ".join(one.format(first, last) for first, last in ranges))
+    return {int(at): int(found) for at, found in conn.execute(query)}
+
+
+@lru_cache(maxsize=8)
+def _grouped(id_: ColumnElement[int], dialect: Dialect) -> str:
+    """Return the question for the bits of one range, to be written out: compiled each would take longer."""
+    place = cast(id_.bitwise_and(literal_column(str(_GROUP - 1))), Integer)
+    bits = func.sum(cast(literal_column("1"), BigInteger).bitwise_lshift(place))
+    within = id_.between(literal_column("{0}"), literal_column("{1}"))
+    query = select(_shifted(id_, _GROUP_BITS).label("at"), bits).where(within).group_by("at")
+    return str(query.compile(dialect=dialect))
+
+
+def _shifted(id_: ColumnElement[int], bits: int) -> ColumnElement[int]:
+    # Written out: PostgreSQL shifts by an integer only, and takes a parameter for a bigint.
+    return id_.bitwise_rshift(literal_column(str(bits)))
+
+
+def _listed(conn: Connection, id_: ColumnElement[int], lo: int, hi: int) -> list[Range]:
+    """Return the missing ranges, found by the database row by row."""
+    # A row past the end makes the right edge, and the whole of an empty window, an ordinary hole.
+    ids = union_all(select(id_).where((id_ > lo) & (id_ <= hi)), select(literal(hi + 1))).subquery()
+    # No third argument of LAG: MariaDB has none.
+    before = func.coalesce(func.lag(ids.c.id).over(order_by=ids.c.id), lo).label("before")
+    steps = select(ids.c.id, before).subquery()
+    holes = select(steps.c.before + 1, steps.c.id - 1).where(steps.c.id > steps.c.before + 1)
+    return [(first, last) for first, last in conn.execute(holes.order_by(steps.c.id))]
+
+
+def _lacking(ranges: Iterable[Range], bits: Mapping[int, int]) -> Iterator[Range]:
+    """Yield what these ranges lack, in order and in small pieces."""
+    for first, last in ranges:
+        for at in range(first >> _GROUP_BITS, (last >> _GROUP_BITS) + 1):
+            lowest, there = at << _GROUP_BITS, bits.get(at, 0)
+            begin, end = max(lowest, first), min(lowest + _GROUP - 1, last)
+            if there == 0:
+                yield begin, end
+            elif there != _WHOLE_GROUP:
+                yield from ((n, n) for n in range(begin, end + 1) if not there >> (n - lowest) & 1)
+
+
+def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Yield ranges that are in order, those that touch as one."""
+    before: Range | None = None
+    for first, last in ranges:
+        if before and before[1] == first - 1:
+            before = before[0], last
+            continue
+        if before:
+            yield before
+        before = first, last
+    if before:
+        yield before
