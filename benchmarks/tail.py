@@ -1,5 +1,6 @@
 """Catch-up: the tail over a large log, gap-safe and durably queued, against merely reading every row."""
 
+import gc
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -49,10 +50,13 @@ def tail_rate(bench: Bench, server: Server, moodle: str) -> float:
     store = bench.store(server)
     path = sidecars.config(bench.folder, moodle=moodle, store=store, receiver="https://crm.example.org")
     with sidecars.opened(path) as hub:
+        gc.collect()
+        gc.freeze()  # as `mih run` does
         began = time.perf_counter()
         while hub.tail.run_once().more:
             pass
         took = time.perf_counter() - began
+        gc.unfreeze()
         with hub.moodle.read() as conn:
             rows = hub.log.count(conn, 0, hub.log.head(conn) or 0)
         _check(hub.store, rows)

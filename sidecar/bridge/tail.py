@@ -158,7 +158,7 @@ class Tail:
             window, end = self._settings.window, cursor.position if head is None else head
             errand = Errand(names, cursor.position, end, window, limit, harvester, newest, now)
             ahead, harvest = self._ahead(errand, cursor)
-            due = self._watch.due(now)
+            due = self._watch.due(now, hurried=head is not None and ahead.position < head)
             behind = look_behind(conn, self._log, names, due, self._settings, now=now, limit=limit)
             if behind.events:
                 harvest.add(harvester.gather(conn, behind.events, newest=newest, now=now))

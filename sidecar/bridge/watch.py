@@ -14,6 +14,9 @@ from sidecar.store.engine import Database
 
 # A gap is asked for in every round while it is young, then with every proof, then the more rarely the older.
 _YOUNG_S = 30
+_HURRIED_S = (
+    0.25  # between two questions for the young ones while there is much to read: rounds are quick then
+)
 _PROVE_EVERY_S = 5
 _ASK_SHARE = 0.05
 # What was given up may appear all the same, where only patience decided or ids are written by hand.
@@ -30,6 +33,7 @@ class Watch:
         self._gaps: list[Gap] = []
         self._asked: dict[int | None, float] = {}  # a gap's number -> when it was asked for last
         self._prove_at = 0.0
+        self._young_at = 0.0
         self._given_up_at = 0.0
         self._most = _MANY
 
@@ -41,11 +45,14 @@ class Watch:
         """Return the lowest id that is missing and still asked for."""
         return min((gap.first_id for gap in self._gaps), default=otherwise)
 
-    def due(self, now: datetime) -> Due:
-        """Return what to ask for in this round; it counts as asked."""
+    def due(self, now: datetime, *, hurried: bool = False) -> Due:
+        """Return what to ask for in this round; it counts as asked. `hurried`: the next round follows at once."""
         moment = self._clock.monotonic()
         prove = bool(self._gaps) and moment >= self._prove_at
-        due = [gap for gap in self._gaps if self._is_due(gap, now, prove=prove)]
+        young = not hurried or moment >= self._young_at
+        if young:
+            self._young_at = moment + _HURRIED_S
+        due = [gap for gap in self._gaps if self._is_due(gap, now, prove=prove, young=young)]
         if prove:
             self._prove_at = moment + _PROVE_EVERY_S
         self._asked |= {gap.number: moment for gap in due}
@@ -60,15 +67,17 @@ class Watch:
             gaps.close(conn, [gap], reason, now=now)
         for was, rest in behind.reappeared:
             gaps.replace_given_up(conn, self._site, was, rest)
-        if ahead.holes or behind.filled or behind.given_up:
+        if behind.filled or behind.given_up:
             self._gaps = gaps.waiting(conn, self._site)
-            if len(self._gaps) > self._most:
-                self._pack(conn, now)
+        elif ahead.holes:
+            self._gaps += gaps.waiting(conn, self._site, first_id=ahead.holes[0][0])
+        if len(self._gaps) > self._most:
+            self._pack(conn, now)
 
-    def _is_due(self, gap: Gap, now: datetime, *, prove: bool) -> bool:
+    def _is_due(self, gap: Gap, now: datetime, *, prove: bool, young: bool) -> bool:
         age_s = (now - gap.seen_at).total_seconds()
         if age_s <= _YOUNG_S:
-            return True
+            return young
         asked = self._asked.get(gap.number)
         return prove and (asked is None or self._clock.monotonic() - asked >= age_s * _ASK_SHARE)
 

@@ -16,6 +16,7 @@ REDACTED = "[redacted]"
 MAX_DEPTH = php.MAX_DEPTH
 CONTEXT_USER = 30  # CONTEXT_USER in Moodle's lib/classes/context/user.php: its instance is the person
 
+_OTHER = EVENT_COLUMNS.index("other")
 _PHP = re.compile(r".:")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What names a person among the keys that Moodle's events put into `other`: every key with "user" in it
@@ -39,12 +40,13 @@ def decode(row: Row[Any] | Mapping[str, Any]) -> Event:
     """
     # A row of the log has the columns in this order: by name each would be looked up.
     values = row if isinstance(row, Row) else map(row.__getitem__, EVENT_COLUMNS)
-    fields: dict[str, Any] = dict(zip(EVENT_COLUMNS, values, strict=True))
+    fields: list[Any] = list(values)
     try:
-        fields["other"] = _tidy(_parse(fields["other"]), 0)
+        fields[_OTHER] = _tidy(_parse(fields[_OTHER]), 0)
     except ValueError as error:
-        return Event(**fields | {"other": None}, other_problem=f"other cannot be decoded: {error}")
-    return Event(**fields)
+        fields[_OTHER] = None
+        return Event(*fields, other_problem=f"other cannot be decoded: {error}")
+    return Event(*fields)
 
 
 def _parse(other: str | bytes | None) -> Any:

@@ -25,9 +25,10 @@ class GivenUp:
     reason: str
 
 
-def waiting(conn: Connection, site: str) -> list[Gap]:
-    """Return the gaps that a late row may still fill, lowest ids first. Uses `mih_gaps_state`."""
-    query = select(gaps).where(gaps.c.site == site, gaps.c.state == OPEN).order_by(gaps.c.first_id)
+def waiting(conn: Connection, site: str, *, first_id: int = 0) -> list[Gap]:
+    """Return the gaps from this id on that a late row may still fill, lowest first. Uses `mih_gaps_state`."""
+    ours = (gaps.c.site == site) & (gaps.c.state == OPEN) & (gaps.c.first_id >= first_id)
+    query = select(gaps).where(ours).order_by(gaps.c.first_id)
     return [_gap(row) for row in conn.execute(query)]
 
 

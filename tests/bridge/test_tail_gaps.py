@@ -202,3 +202,39 @@ def prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         return Proof(Method.PATIENCE, proof.asked_at, proof.now, None, "This is a Galera cluster.")
 
     monkeypatch.setattr(sight, "horizon", blind)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_while_there_is_much_to_read_young_gaps_are_asked_for_four_times_a_second(
+    make_campus: MakeCampus, moodle_db: Database, clock: FakeClock
+) -> None:
+    campus = make_campus(VIEWED, tail={"window": 100})
+    tail = campus.tail()
+    tail.run_once()
+    head = head_of(campus)
+    insert_rows(moodle_db.url, [log_row(id=head + n, eventname=OTHER) for n in range(2, 400)])
+    tail.run_once()
+    insert_rows(moodle_db.url, [log_row(id=head + 1)])
+
+    assert tail.run_once().more
+    assert queued_ids(campus) == []
+    clock.advance(0.25)
+
+    assert tail.run_once().more
+    assert queued_ids(campus) == [head + 1]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_the_round_that_has_read_all_asks_for_every_young_gap(
+    make_campus: MakeCampus, moodle_db: Database, clock: FakeClock
+) -> None:
+    campus = make_campus(VIEWED, tail={"window": 100})
+    tail = campus.tail()
+    tail.run_once()
+    head = head_of(campus)
+    insert_rows(moodle_db.url, [log_row(id=head + n, eventname=OTHER) for n in range(2, 200)])
+    tail.run_once()
+    insert_rows(moodle_db.url, [log_row(id=head + 1)])
+
+    assert not tail.run_once().more
+    assert queued_ids(campus) == [head + 1]

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sidecar.bridge.render.sandbox import Missing
 from sidecar.model import EVENT_COLUMNS, Event
 from sidecar.moodle.lookups import Record
+
+_values = attrgetter(*EVENT_COLUMNS)
 
 
 def scope(
@@ -21,7 +24,7 @@ def scope(
     site_url: str = "",
 ) -> dict[str, Any]:
     """Return the names of a template with their values. Mask what must not leave before it gets here."""
-    columns = {name: getattr(event, name) for name in EVENT_COLUMNS}
+    columns = dict(zip(EVENT_COLUMNS, _values(event), strict=True))
     if event.other_problem:
         # Null would be a lie, for something stood there: a template that uses it fails and says why.
         columns["other"] = Missing(event.other_problem, name="other")

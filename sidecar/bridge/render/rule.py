@@ -51,6 +51,8 @@ class Template:
 
     def endpoint(self, scope: Mapping[str, Any]) -> str:
         """Return the address below the service's own, placeholders written as its kind wants."""
+        if self._programs.endpoint.constant is not None:  # it was judged when it was compiled
+            return self._programs.endpoint.constant.strip()
         address = self._programs.endpoint.run(scope).strip()
         problem = self._programs.address.problem(address, self._programs.written)
         if problem:
