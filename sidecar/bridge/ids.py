@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from sidecar.moodle.logstore import Range
+from sidecar.moodle.missing import Range
 
 _PART = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 _LONGEST = 100_000  # characters

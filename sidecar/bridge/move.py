@@ -6,7 +6,8 @@ from sqlalchemy import Connection
 
 from sidecar.bridge.holes import cut
 from sidecar.bridge.start import first_position
-from sidecar.moodle.logstore import LogStore, Range
+from sidecar.moodle.logstore import LogStore
+from sidecar.moodle.missing import Range
 from sidecar.store import cursors, gaps, versions
 from sidecar.store.engine import Database
 

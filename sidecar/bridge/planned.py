@@ -12,7 +12,8 @@ from sidecar.bridge.harvest import Harvester
 from sidecar.bridge.match import CompiledRule, RuleBook
 from sidecar.bridge.sources import Sources
 from sidecar.errors import HubError, NotFound
-from sidecar.moodle.logstore import LogStore, Range
+from sidecar.moodle.logstore import LogStore
+from sidecar.moodle.missing import Range
 from sidecar.moodle.names import NameFilter
 from sidecar.moodle.timeline import id_before
 from sidecar.store import accounted, audit, replays

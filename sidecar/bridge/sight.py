@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row
 from sidecar.bridge.holes import left_of
 from sidecar.model import Event, Gap
 from sidecar.moodle.decode import decode
-from sidecar.moodle.logstore import LogStore, Range
+from sidecar.moodle.logstore import LogStore
+from sidecar.moodle.missing import Range
 from sidecar.moodle.names import NameFilter
 from sidecar.moodle.proof import Proof, horizon
 from sidecar.settings import TailSettings

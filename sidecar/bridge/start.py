@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from sidecar.moodle.logstore import LogStore, Range
+from sidecar.moodle.logstore import LogStore
+from sidecar.moodle.missing import Range
 
 # Transactions that are open while the cursor is made may still fill ids this far below it.
 _LOOK_BACK = 1_000

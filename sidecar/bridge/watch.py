@@ -46,7 +46,7 @@ class Watch:
         return min((gap.first_id for gap in self._gaps), default=otherwise)
 
     def due(self, now: datetime, *, hurried: bool = False) -> Due:
-        """Return what to ask for in this round; it counts as asked. `hurried`: the next round follows at once."""
+        """Return what to ask for in this round; it counts as asked. `hurried`: the next one follows."""
         moment = self._clock.monotonic()
         prove = bool(self._gaps) and moment >= self._prove_at
         young = not hurried or moment >= self._young_at

@@ -45,7 +45,7 @@ def decode(row: Row[Any] | Mapping[str, Any]) -> Event:
         fields[_OTHER] = _tidy(_parse(fields[_OTHER]), 0)
     except ValueError as error:
         fields[_OTHER] = None
-        return Event(*fields, other_problem=f"other cannot be decoded: {error}")
+        return replace(Event(*fields), other_problem=f"other cannot be decoded: {error}")
     return Event(*fields)
 
 
