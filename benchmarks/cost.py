@@ -81,6 +81,8 @@ def _at_rest(bench: Bench, name: str, server: Server) -> Iterator[Resting]:
         folder = bench.folder / server.dialect
         folder.mkdir(exist_ok=True)
         path = sidecars.config(folder, moodle=moodle, store=None, receiver=receiver.url, tail={}, web=web)
+        with sidecars.opened(path):
+            pass  # the tables are there, as at every start but the first: that one has loaded Alembic
         with sidecars.running(path) as (one,):
             pids = {"sidecar": [one.pid], "database": _all_of(server)}
             yield Resting(name, pids, count, alone, time.monotonic())
