@@ -68,20 +68,25 @@ def get(conn: Connection, number: int) -> Row[Any] | None:
     return conn.execute(select(log).where(log.c.id == number)).one_or_none()
 
 
-def newest_of(service: str, *columns: Column[Any]) -> Select[Any]:
-    """Return the query for these columns of the last try of a service. Uses `mih_log_service`.
+def newest_of(conn: Connection, service: str, *columns: Column[Any]) -> Select[Any]:
+    """Return the query for these columns of the last try of a service: one step back in `mih_log_service`.
 
-    Between, not equal: with that PostgreSQL may go back by `mih_log_created`, past all tries of others.
+    MariaDB sorts all tries of the service if that is in the order too. PostgreSQL may go back by
+    `mih_log_created`, past all tries of others, if it is not, or if it is only said to be equal.
     """
-    query = select(*columns).where(log.c.service.between(service, service))
-    return query.order_by(log.c.service.desc(), log.c.created_at.desc()).limit(1)
+    query = select(*columns).limit(1)
+    if conn.dialect.name == "mysql":
+        query = query.with_hint(log, "FORCE INDEX (mih_log_service)", "mysql")
+        return query.where(log.c.service == service).order_by(log.c.created_at.desc())
+    query = query.where(log.c.service.between(service, service))
+    return query.order_by(log.c.service.desc(), log.c.created_at.desc())
 
 
 def last_statuses(conn: Connection, names: Sequence[str]) -> dict[str, int | None]:
     """Return the status of the last try of each of these services that was tried. Uses `mih_log_service`."""
     if not names:
         return {}
-    last = [newest_of(name, log.c.service, log.c.status).subquery() for name in names]
+    last = [newest_of(conn, name, log.c.service, log.c.status).subquery() for name in names]
     query = union_all(*(select(one.c.service, one.c.status) for one in last))
     return {row.service: row.status for row in conn.execute(query)}
 

@@ -1,10 +1,11 @@
 """How services fared in the last hour, day, week, month: rates, latencies and the points of a chart."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
@@ -40,19 +41,18 @@ class Window(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Grain:
-    """Which rows answer for a window; sums take coarse ones, with fine ones at its edge."""
+    """Which rows answer for a window; sums take fine ones at its edge, then ever coarser ones."""
 
     length: timedelta
     chart: Span
-    fine: Span
-    coarse: Span
+    sums: tuple[Span, ...]
 
 
 _GRAINS: Mapping[Window, _Grain] = {
-    Window.HOUR: _Grain(_HOUR, Span.MINUTE, Span.MINUTE, Span.TEN),
-    Window.DAY: _Grain(24 * _HOUR, Span.TEN, Span.TEN, Span.HOUR),
-    Window.WEEK: _Grain(timedelta(days=7), Span.HOUR, Span.HOUR, Span.DAY),
-    Window.MONTH: _Grain(timedelta(days=30), Span.QUARTER, Span.DAY, Span.DAY),
+    Window.HOUR: _Grain(_HOUR, Span.MINUTE, (Span.MINUTE, Span.TEN)),
+    Window.DAY: _Grain(24 * _HOUR, Span.TEN, (Span.TEN, Span.HOUR, Span.QUARTER)),
+    Window.WEEK: _Grain(timedelta(days=7), Span.HOUR, (Span.HOUR, Span.QUARTER, Span.DAY)),
+    Window.MONTH: _Grain(timedelta(days=30), Span.QUARTER, (Span.DAY,)),
 }
 
 
@@ -73,14 +73,22 @@ def summaries(conn: Connection, window: Window, *, now: datetime) -> dict[str, T
 
     Complete minutes only, and from the first full row of the window on: of ten minutes, an hour, a day.
     """
-    grain = _GRAINS[window]
-    begins = grain.fine.ceil(now - grain.length)
-    edge = grain.coarse.ceil(begins)
     found: dict[str, _Sum] = {}
-    for row in [*_rows(conn, grain.fine, begins, edge), *_rows(conn, grain.coarse, edge, now)]:
-        service, *values = row
+    for service, *values in _rows_for_sums(conn, _GRAINS[window], now):
         found.setdefault(service, _Sum()).add(*values)
     return {service: one.tally(service) for service, one in sorted(found.items())}
+
+
+def _rows_for_sums(conn: Connection, grain: _Grain, now: datetime) -> Iterator[Row[Any]]:
+    """Yield the rows of each span from where it fits to where the next coarser one does.
+
+    The newest row of each span has all that is known of its time, so the last span goes up to now.
+    """
+    begins = grain.sums[0].ceil(now - grain.length)
+    for span, coarser in zip_longest(grain.sums, grain.sums[1:]):
+        ends = now if coarser is None else min(coarser.ceil(begins), now)
+        yield from _rows(conn, span, begins, ends)
+        begins = ends
 
 
 def _rows(conn: Connection, span: Span, begins: datetime, ends: datetime) -> Sequence[Row[Any]]:

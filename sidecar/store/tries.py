@@ -88,7 +88,7 @@ def _below(conn: Connection, service: str | None, number: int) -> int:
     if service is None or not last:
         return last
     at = conn.execute(select(log.c.created_at).where(log.c.id == last)).scalar()
-    newest = newest_of(service, log.c.created_at)
+    newest = newest_of(conn, service, log.c.created_at)
     found = conn.execute(
         newest if at is None else newest.where(log.c.created_at <= at + _LONGEST_TRY)
     ).scalar()

@@ -34,6 +34,7 @@ class Owings:
         self._store, self._clock = store, clock
         self._counting = threading.Lock()
         self._kept: tuple[float, Sequence[Owed]] | None = None
+        self._many = False
         self._aside: threading.Thread | None = None
 
     def get(self, conn: Connection) -> Sequence[Owed]:
@@ -42,10 +43,14 @@ class Owings:
             with self._counting:
                 kept = self._young(_FRESH_S)  # somebody else may have counted while this one waited
                 return self._count(conn) if kept is None else kept
-        if self._young(_FRESH_S) is None and self._counting.acquire(blocking=False):
+        self.begin()
+        return kept
+
+    def begin(self) -> None:
+        """Begin to count beside what else is looked at, where that takes long and somebody will soon ask."""
+        if self._many and self._young(_FRESH_S) is None and self._counting.acquire(blocking=False):
             self._aside = threading.Thread(target=self._count_aside, name="count", daemon=True)
             self._aside.start()
-        return kept
 
     def forget(self) -> None:
         """Count anew when somebody asks: something was changed."""
@@ -62,8 +67,8 @@ class Owings:
 
     def _count(self, conn: Connection) -> Sequence[Owed]:
         began, found = self._clock.monotonic(), deliveries.totals(conn)
-        many = sum(one.pending + one.sending + one.dead for one in found) > _FEW
-        self._kept = (began, found) if many else None
+        self._many = sum(one.pending + one.sending + one.dead for one in found) > _FEW
+        self._kept = (began, found) if self._many else None
         return found
 
     def _count_aside(self) -> None:

@@ -34,9 +34,12 @@ def overview(page: View) -> Response:
     """Show how things stand; to htmx the figures alone, or with `part=charts` the charts alone."""
     asked = Asked(page)
     window = asked.word("span", Window) or Window.DAY
+    only_charts = page.is_part and asked["part"] == "charts"
+    if not only_charts:
+        page.desk.owings.begin()
     with page.desk.store.read() as conn:
         tallies = page.desk.fortunes.summaries(conn, window, now=page.now)
-        if page.is_part and asked["part"] == "charts":
+        if only_charts:
             return page.show("overview_charts.html", **_charts(conn, page, asked, window, tallies))
         values = _figures(conn, page, window, tallies)
         charts = {} if page.is_part else _charts(conn, page, asked, window, tallies)
@@ -52,8 +55,8 @@ def overview(page: View) -> Response:
 
 def _figures(conn: Connection, page: Page, window: Window, tallies: Mapping[str, Tally]) -> dict[str, Any]:
     desk = page.desk
-    found = look(conn, desk.settings, now=page.now, owed=desk.owings.get(conn))
     steps = desk.fortunes.sparks(conn, window, now=page.now)
+    found = look(conn, desk.settings, now=page.now, owed=desk.owings.get(conn))
     return {
         "found": found,
         "verdict": spoken(judge(found), page.language),

@@ -224,6 +224,7 @@ def told(page: Page, name: str, found: Trial) -> str:
 def _lines(conn: Connection, page: Page) -> list[Line]:
     desk = page.desk
     wanted = desk.settings.services
+    desk.owings.begin()
     tallies = desk.fortunes.summaries(conn, Window.DAY, now=page.now)
     lots = overview.lots(conn, wanted, desk.owings.get(conn))
     pauses = _pauses(conn, page, lots)
