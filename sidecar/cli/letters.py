@@ -18,7 +18,7 @@ from sidecar.cli.output import confirm
 from sidecar.hub import load
 from sidecar.model import DeadReason
 from sidecar.moodle.logstore import LogStore
-from sidecar.store import dlq
+from sidecar.store import dlq, pile
 from sidecar.store.engine import Database
 from sidecar.store.find import find_letter, known_filter
 from sidecar.store.words import count
@@ -45,15 +45,8 @@ class Choice:
         self, conn: Connection, now: datetime, *, limit: int, before: int | None = None
     ) -> Sequence[Row[Any]]:
         """Return some of them, the newest first, below the number `before`."""
-        return dlq.find(
-            conn,
-            service=self.service,
-            rule=self.rule,
-            reason=self.reason,
-            since=moment(self.since, now),
-            before=before,
-            limit=limit,
-        )
+        wanted = pile.Choice(self.service, self.rule, self.reason, since=moment(self.since, now))
+        return pile.search(conn, wanted, before=before, limit=limit).rows
 
     def pieces(self, at: Desk, question: str, *, yes: bool) -> Iterator[Sequence[Row[Any]]]:
         """Yield the chosen letters in pieces; more than one by name are counted and asked about before.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from sidecar.model import DeadLetter, DeadReason, Settlement
 from sidecar.store.dialect import insert_new
@@ -33,23 +33,6 @@ def letter_of(item: Settlement) -> DeadLetter:
     )
 
 
-def find(
-    conn: Connection,
-    *,
-    service: str | None = None,
-    rule: str | None = None,
-    reason: DeadReason | None = None,
-    since: datetime | None = None,
-    before: int | None = None,
-    limit: int = 50,
-) -> Sequence[Row[Any]]:
-    """Return dead letters, newest first, a page at a time: `before` is the last number of the page before."""
-    query = _filtered(select(dlq), service, rule, reason, since).order_by(dlq.c.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(dlq.c.id < before)
-    return conn.execute(query).all()
-
-
 def count(
     conn: Connection,
     *,
@@ -58,9 +41,12 @@ def count(
     reason: DeadReason | None = None,
     since: datetime | None = None,
 ) -> int:
-    """Return how many dead letters match."""
-    query = _filtered(select(func.count()).select_from(dlq), service, rule, reason, since)
-    return int(conn.execute(query).scalar_one())
+    """Return how many dead letters match, by an index of what is named."""
+    query = select(func.count()).select_from(dlq)
+    for column, value in ((dlq.c.service, service), (dlq.c.rule, rule), (dlq.c.reason, reason)):
+        if value is not None:
+            query = query.where(column == value)
+    return int(conn.execute(query if since is None else query.where(dlq.c.created_at >= since)).scalar_one())
 
 
 def by_reason(conn: Connection) -> Sequence[Row[Any]]:
@@ -94,19 +80,6 @@ def get(conn: Connection, delivery_id: str) -> Row[Any] | None:
 def remove(conn: Connection, delivery_ids: Collection[str]) -> int:
     """Take dead letters out, because they are replayed or deleted; return how many there were."""
     return conn.execute(dlq.delete().where(dlq.c.delivery_id.in_(sorted(delivery_ids)))).rowcount
-
-
-def _filtered(
-    query: Select[Any],
-    service: str | None,
-    rule: str | None,
-    reason: DeadReason | None,
-    since: datetime | None,
-) -> Select[Any]:
-    for column, value in ((dlq.c.service, service), (dlq.c.rule, rule), (dlq.c.reason, reason)):
-        if value is not None:
-            query = query.where(column == value)
-    return query.where(dlq.c.created_at >= since) if since is not None else query
 
 
 def _values(letter: DeadLetter, now: datetime) -> dict[str, Any]:

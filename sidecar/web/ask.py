@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from sidecar.model import DeadReason, DeliveryState
 from sidecar.settings.values import NAME_PATTERN
-from sidecar.store import dlq
+from sidecar.store import dlq, pile
 from sidecar.store.trends import Window
 
 _LARGEST = 2**63 - 1
@@ -91,15 +91,8 @@ class Letters:
 
     def page(self, conn: Connection, *, before: int | None, limit: int) -> Sequence[Row[Any]]:
         """Return some of them, the newest first, below the number `before`."""
-        return dlq.find(
-            conn,
-            service=self.service,
-            rule=self.rule,
-            reason=self.reason,
-            since=self.since,
-            before=before,
-            limit=limit,
-        )
+        choice = pile.Choice(service=self.service, rule=self.rule, reason=self.reason, since=self.since)
+        return pile.search(conn, choice, before=before, limit=limit).rows
 
 
 OfLetters = Annotated[Letters, Depends()]

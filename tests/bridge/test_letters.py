@@ -17,7 +17,7 @@ from sidecar.clock import FakeClock
 from sidecar.errors import NotFound
 from sidecar.model import Attempt, DeadReason, Decision, Delivery, Outcome, Step, delivery_id
 from sidecar.settings import Service
-from sidecar.store import audit, deliveries, dlq, queue
+from sidecar.store import audit, deliveries, pile, queue
 from sidecar.store.audit import Author
 from sidecar.store.engine import Database as Store
 from sidecar.store.find import find_letter
@@ -174,7 +174,7 @@ def test_many_are_due_one_portion_after_the_other(store: Store) -> None:
     dead(store, *(delivery(n) for n in range(1, 6)))
     pace = Pace(2, NOW)
     with store.read() as conn:
-        letters = dlq.find(conn)
+        letters = pile.search(conn, pile.Choice()).rows
 
     done = replay_paced(store, letters[:4], pace)
     done += replay_paced(store, letters[4:], pace.after(4))

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.model import DeadLetter, DeadReason, DeliveryState
-from sidecar.store import deliveries, dlq, queue
+from sidecar.store import deliveries, pile, queue
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW, delivery, numbers
@@ -218,7 +218,7 @@ def test_unmade_deliveries_are_dead_from_the_start(store: Store) -> None:
     (row,) = rows(store)
     assert (row.state, row.attempts, row.settled_at) == ("dead", 0, NOW)
     with store.read() as conn:
-        (kept,) = dlq.find(conn)
+        (kept,) = pile.search(conn, pile.Choice()).rows
     assert (kept.reason, kept.error, kept.attempts) == ("render", f"payload, line 1: {AWKWARD}", 0)
 
 

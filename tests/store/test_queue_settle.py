@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from sidecar.model import DeadReason, Decision, Outcome, Settlement, Step
-from sidecar.store import dlq, log, queue
+from sidecar.store import dlq, log, pile, queue
 from sidecar.store.engine import Database as Store
 from sidecar.store.settle import settle as write
 from sidecar.store.tables import log as log_table
@@ -98,7 +98,7 @@ def test_dead_letter_has_all_that_a_replay_needs(store: Store) -> None:
     (row,) = rows(store)
     assert (row.state, row.attempts, row.last_error, row.settled_at) == ("dead", 1, "answered 503", NOW)
     with store.read() as conn:
-        (letter,) = dlq.find(conn)
+        (letter,) = pile.search(conn, pile.Choice()).rows
     assert (letter.reason, letter.error, letter.status) == ("exhausted", "answered 503", 503)
     assert (letter.response, letter.attempts, letter.created_at) == ("later 😀", 1, NOW)
     original = delivery(1, headers={"X-A": "1"}, body='{"n": "😀"}')
@@ -130,7 +130,7 @@ def test_words_of_any_length_fit(store: Store) -> None:
     settle(store, take(store), endless, Decision(Step.BURY, reason=DeadReason.REJECTED))
 
     with store.read() as conn:
-        (letter,), (row,) = dlq.find(conn), log.find(conn)
+        (letter,), (row,) = pile.search(conn, pile.Choice()).rows, log.find(conn)
     assert letter.error.startswith("😀😀")
     assert row.response.startswith("😀😀")
 

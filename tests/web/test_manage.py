@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from sidecar.model import DeliveryState
-from sidecar.store import shapes
+from sidecar.store import pile, shapes
 from tests.cli.seeds import Seeds
 from tests.web.conftest import Site
 
@@ -179,12 +179,16 @@ def test_status_is_the_same_as_the_commands(site: Site, seeds: Seeds) -> None:
 
 @ON_SQLITE
 def test_the_models_have_all_that_the_shapes_have(site: Site, seeds: Seeds) -> None:
-    from sidecar.store import deliveries, dlq, log, overview, rules
+    from sidecar.store import deliveries, log, overview, rules
     from sidecar.web import models
 
     seeds.rejected(1)
     with site.store.read() as conn:
-        [delivery], [letter], [attempt] = deliveries.find(conn), dlq.find(conn), log.find(conn)
+        [delivery], [letter], [attempt] = (
+            deliveries.find(conn),
+            pile.search(conn, pile.Choice()).rows,
+            log.find(conn),
+        )
         whole = overview.look(conn, site.hub.settings, now=site.hub.clock.now())
         [rule] = shapes.rules(rules.all_rows(conn), {})
 

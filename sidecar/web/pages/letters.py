@@ -14,6 +14,7 @@ from sidecar.bridge.replay import NEVER_RENDERED, Fate, Replayed, discard, repla
 from sidecar.model import DeadReason
 from sidecar.store import deliveries, pile
 from sidecar.store.find import find_letter
+from sidecar.store.search import Found
 from sidecar.web.ask import Key
 from sidecar.web.pages import bulk, fate_words
 from sidecar.web.pages.asking import Asked
@@ -38,20 +39,20 @@ def show_list(page: View) -> Response:
     asked = Asked(page)
     choice, before = bulk.choice_of(asked), asked.number("before")
     with page.desk.store.read() as conn:
-        rows = [] if asked.problems else pile.newest(conn, choice, before=before, limit=PAGE)
+        found = Found((), None) if asked.problems else pile.search(conn, choice, before=before, limit=PAGE)
         kinds = groups(conn) if before is None else []
     services = asked.names("service", page.desk.settings.services)
     return page.show(
         "letters.html",
         status=422 if asked.problems else 200,
         asked=asked,
-        rows=rows,
+        rows=found.rows,
         kinds=kinds,
         narrowed=choice != pile.Choice(),
         more_filters=any(asked[name] for name in ("event", "log_id", "status", "since", "until")),
         all_of_them=bulk.address("/dead-letters/bulk", choice),
         running=[(one, bulk.job_address(one.job)) for one in jobs_of(page.request).running()],
-        older=page.link(before=rows[-1].id) if len(rows) == PAGE else None,
+        older=page.link(before=found.next) if found.next else None,
         newest=page.link(before=None) if before else None,
         services=services,
         rules=asked.names("rule", (rule.name for rule in page.desk.settings.rules)),

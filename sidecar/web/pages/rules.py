@@ -193,7 +193,7 @@ def _shown(page: Page, name: str) -> Response:
         series, hours = rule_words.charted(COUNTED, _hours(conn, name, page.now))
         done: dict[str, Any] = {
             "deliveries": search(conn, Wanted(rule=name), limit=_LAST).rows,
-            "letters": pile.newest(conn, pile.Choice(rule=name), limit=_LAST),
+            "letters": pile.search(conn, pile.Choice(rule=name), limit=_LAST).rows,
         }
     manages = page.may("manage")
     return page.show(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from sidecar.bridge import bulk
 from sidecar.bridge.bulk import Deed, Job, Progress
 from sidecar.bridge.replay import PIECE, Fate
 from sidecar.model import DeadLetter, DeadReason
-from sidecar.store import audit, pile, queue
+from sidecar.store import audit, dlq, pile, queue
 from sidecar.store.pile import Choice
 from sidecar.store.tables import queue as queue_table
 from tests.cli.seeds import Seeds
@@ -279,15 +280,34 @@ def test_a_choice_is_the_same_in_list_count_and_work(site: Site, seeds: Seeds) -
         (Choice(log_id=3), [3]),
     ):
         with site.store.read() as conn:
-            newest = pile.newest(conn, choice, limit=50)
+            newest = pile.search(conn, choice, limit=50).rows
             oldest = pile.oldest(conn, choice, after=0, upto=last, limit=50)
             count = pile.count(conn, choice, upto=last)
         assert [row.log_id for row in oldest] == wanted, choice
         assert [row.log_id for row in newest] == wanted[::-1], choice
         assert count == len(wanted)
     with site.store.read() as conn:
-        [one] = pile.newest(conn, replace(Choice(), service="crm"), before=last, limit=1)
+        [one] = pile.search(conn, replace(Choice(), service="crm"), before=last, limit=1).rows
     assert one.log_id == 9
+
+
+@ON_SQLITE
+def test_a_text_is_looked_for_in_20000_letters_a_page(site: Site, seeds: Seeds, enter: Enter) -> None:
+    seeds.unrendered(1)
+    early = seeds.clock.now()
+    seeds.clock.advance(3600)
+    made = [DeadLetter(seeds._delivery(number), DeadReason.EXHAUSTED, "no") for number in range(2, 20_003)]
+    with site.store.write() as conn:
+        dlq.bury(conn, made, now=seeds.clock.now())
+    browser = enter(site, "manage")
+
+    first = browser.get("/dead-letters?error=null").text
+    [older] = re.findall(r'href="(/dead-letters\?[^"]*before=\d+[^"]*)"', first)
+
+    assert "20,000 dead letters were looked at" in first
+    assert "No dead letter matches" not in first
+    assert "row 1<" in browser.get(unescape(older)).text
+    assert "row 1<" in browser.get(f"/dead-letters?error=null&until={early:%Y-%m-%dT%H:59}").text
 
 
 def _last(site: Site) -> int:
