@@ -8,6 +8,7 @@ from sidecar.web.pages import (
     assets,
     audit,
     deliveries,
+    ending,
     events,
     ledger,
     letters,
@@ -45,6 +46,7 @@ def attach(app: FastAPI) -> None:
     app.include_router(oidc.router, include_in_schema=False)
     inside = APIRouter(dependencies=[page_for("view")], include_in_schema=False)
     inside.include_router(signing.out)
+    inside.include_router(ending.router)
     for one in PAGES:
         inside.include_router(one.router)
     app.include_router(inside)

@@ -22,6 +22,7 @@ from sidecar.store.find import known
 from sidecar.web.ask import RuleName
 from sidecar.web.desk import Desk
 from sidecar.web.pages import rule_words
+from sidecar.web.pages.ending import is_on, where_asked
 from sidecar.web.pages.page import Manage, Page
 from sidecar.web.pages.rule_form import RuleForm, by_field, form_of, section_of, typed, with_template
 from sidecar.workshop import BadDefinition, Conflict
@@ -228,6 +229,7 @@ def _saved(page: Page, form: RuleForm, name: str | None) -> Response:
     read = section_of(form)
     problems = [*read.problems, *([] if form.name else [Problem("name", page._("give the rule a name"))])]
     revision = int(_figure(form.revision, 0)) if name else None
+    was_on = name is not None and is_on(workshop.show(page.desk.hub, Kind.RULE, name).section)
     try:
         if problems:
             raise BadDefinition([*problems, *_further(page, form, read.section, problems)])
@@ -241,7 +243,8 @@ def _saved(page: Page, form: RuleForm, name: str | None) -> Response:
         "shadow": page._("%(name)s is kept, in the shadow: it counts, and sends nothing.", name=saved.name),
     }
     text = said.get(form.state) or page._("%(name)s is kept, and off.", name=saved.name)
-    return page.back(f"/rules/{saved.name}", text)
+    ended = was_on and not is_on(read.section)
+    return page.back(where_asked(page, Kind.RULE, saved.name) if ended else f"/rules/{saved.name}", text)
 
 
 def _further(page: Page, form: RuleForm, section: Mapping[str, Any], found: list[Problem]) -> list[Problem]:

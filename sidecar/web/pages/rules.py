@@ -17,10 +17,11 @@ from sidecar.store.find import known
 from sidecar.store.search import Wanted, search
 from sidecar.web.ask import RuleName
 from sidecar.web.pages import rule_editor, rule_words
+from sidecar.web.pages.ending import chosen, switched_off
 from sidecar.web.pages.languages import N_
 from sidecar.web.pages.page import Manage, Page, Tab, View
 from sidecar.web.pages.rule_words import COUNTED
-from sidecar.workshop import BadDefinition, Conflict, StillWaiting, Waiting
+from sidecar.workshop import BadDefinition, Conflict, StillWaiting
 
 router = APIRouter()
 router.include_router(rule_editor.router)
@@ -105,6 +106,8 @@ def set_state(page: Manage, name: RuleName) -> Response:
     state = page.text("state")
     if state not in _STATES:
         return page.back(f"/rules/{name}", page._("Choose off, shadow or on."), kind="danger")
+    if state == "off":
+        return switched_off(page, Kind.RULE, name)
     kept = workshop.show(page.desk.hub, Kind.RULE, name)
     section = {key: value for key, value in kept.section.items() if key not in ("state", "enabled")}
     wanted = section if state == "on" else {**section, "state": state}
@@ -115,7 +118,6 @@ def set_state(page: Manage, name: RuleName) -> Response:
     said = {
         "on": page._("%(name)s is on: what happens from now on is delivered.", name=name),
         "shadow": page._("%(name)s is in the shadow: it counts, and sends nothing.", name=name),
-        "off": page._("%(name)s is off. What it has queued already is sent all the same.", name=name),
     }
     return page.back(f"/rules/{name}", said[state])
 
@@ -123,10 +125,8 @@ def set_state(page: Manage, name: RuleName) -> Response:
 @router.post("/rules/{name}/delete")
 def delete(page: Manage, name: RuleName) -> Response:
     """Delete a rule made here."""
-    chosen = page.text("waiting")
-    waiting = Waiting(chosen) if chosen in tuple(Waiting) else None
     try:
-        workshop.remove(page.desk.hub, Kind.RULE, name, by=page.author, waiting=waiting)
+        workshop.remove(page.desk.hub, Kind.RULE, name, by=page.author, waiting=chosen(page))
     except StillWaiting as error:
         text = page.ngettext(
             "%(n)s delivery of this rule waits: say below what becomes of it.",

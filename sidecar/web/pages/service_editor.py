@@ -20,6 +20,7 @@ from sidecar.store import made
 from sidecar.store.waiting import count_waiting
 from sidecar.web.ask import ServiceName
 from sidecar.web.pages import service_words
+from sidecar.web.pages.ending import chosen, is_on, where_asked
 from sidecar.web.pages.page import Manage, Page
 from sidecar.web.pages.service_form import (
     AUTHS,
@@ -108,8 +109,7 @@ def ask(page: Manage, name: ServiceName) -> Response:
 def delete(page: Manage, name: ServiceName) -> Response:
     """Delete a service made here, and with what waits do what was said."""
     kept = _made_here(page, name)
-    chosen = page.text("waiting")
-    waiting = Waiting(chosen) if chosen in tuple(Waiting) else None
+    waiting = chosen(page)
     try:
         revision = _whole(page.text("revision"))
         gone = workshop.remove(
@@ -182,7 +182,9 @@ def _saved(page: Page, form: ServiceForm, kept: Shown | None) -> Response:
         if saved.created
         else page._("The service %(name)s is changed. It is in force.", name=saved.name)
     )
-    return page.back(f"/services/{saved.name}", said)
+    ended = kept is not None and is_on(kept.section) and not is_on(section)
+    where = where_asked(page, Kind.SERVICE, saved.name) if ended else f"/services/{saved.name}"
+    return page.back(where, said)
 
 
 def _in_the_way(

@@ -185,15 +185,6 @@ def enable(page: Manage, name: ServiceName) -> Response:
     return _back(page, page._("%(name)s is switched on.", name=name))
 
 
-@router.post("/services/{name}/disable")
-def disable(page: Manage, name: ServiceName) -> Response:
-    """Switch a service made here off; what waits for it stays, as the question before it says."""
-    workshop.switch(
-        page.desk.hub, Kind.SERVICE, name, on=False, by=page.author, waiting=workshop.Waiting.PARK
-    )
-    return _back(page, page._("%(name)s is switched off: what is for it is queued and waits.", name=name))
-
-
 @router.post("/services/{name}/test")
 async def test(page: Manage, name: ServiceName) -> Response:
     """Ask it once: REST by GET, a broker by logging in, SOAP by reading the WSDL. It counts nowhere."""

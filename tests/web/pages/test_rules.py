@@ -353,6 +353,39 @@ def test_a_rule_made_here_is_switched_and_one_of_the_file_is_not(site: Site, ent
     assert (rule_of(site).state, rule_of(site, "r").state) == ("on", "on")
 
 
+@pytest.mark.parametrize(
+    ("waiting", "state"), [("park", "pending"), ("cancel", "cancelled"), ("bury", "dead")]
+)
+def test_a_rule_is_switched_off_when_it_is_said_what_becomes_of_what_it_has_queued(
+    site: Site, enter: Enter, seeds: Seeds, waiting: str, state: str
+) -> None:
+    browser = enter(site, "manage")
+    made(browser)
+    browser.post("/rules/mine/state", {"state": "on"})
+    owed = seeds.delivery(1, rule="mine")
+
+    asked = browser.post("/rules/mine/state", {"state": "off"})
+    still = rule_of(site).state
+    done = browser.post("/rules/mine/disable", {"waiting": waiting})
+
+    assert (asked.status_code, still) == (409, "on")
+    assert "1 delivery waits. What shall become of it?" in asked.text
+    assert (done.status_code, rule_of(site).state, seeds.state(owed)) == (303, "off", state)
+
+
+def test_a_rule_that_is_switched_off_in_the_editor_leads_to_the_same_question(
+    site: Site, enter: Enter, seeds: Seeds
+) -> None:
+    browser = enter(site, "manage")
+    made(browser, state="on")
+    seeds.delivery(1, rule="mine")
+
+    saved = browser.post("/rules/mine/edit", {**TYPED, "revision": "1", "state": "off", "do": "save"})
+
+    assert saved.headers["Location"] == "/rules/mine/disable"
+    assert "1 delivery waits" in browser.get("/rules/mine/disable").text
+
+
 def test_a_rule_with_waiting_deliveries_asks_before_it_is_deleted(
     site: Site, enter: Enter, seeds: Seeds
 ) -> None:

@@ -368,7 +368,7 @@ def test_a_service_is_deleted_when_it_is_said_what_becomes_of_what_waits(
     silent = browser.post("/services/erp/delete", {"revision": "1"})
     done = browser.post("/services/erp/delete", {"revision": "1", "waiting": waiting})
 
-    assert "1 delivery waits for it." in asked
+    assert "1 delivery waits." in asked
     assert silent.status_code == 422
     assert (done.status_code, seeds.state(owed)) == (303, state)
     assert "erp" not in keyed.hub.settings.services
@@ -401,6 +401,41 @@ def test_a_service_is_switched_off_and_on_and_exported(keyed: Site, enter: Enter
     assert "Switch on" in shown
     assert exported.headers["Content-Disposition"] == 'attachment; filename="erp.yaml"'
     assert "token: ${ERP_TOKEN}" in exported.text
+
+
+@pytest.mark.parametrize(
+    ("waiting", "state"), [("park", "pending"), ("cancel", "cancelled"), ("bury", "dead")]
+)
+def test_a_service_is_switched_off_when_it_is_said_what_becomes_of_what_waits(
+    keyed: Site, enter: Enter, seeds_of: Callable[[Site], Seeds], waiting: str, state: str
+) -> None:
+    browser, seeds = enter(keyed, "manage"), seeds_of(keyed)
+    make(browser)
+    owed = seeds.delivery(1, service="erp")
+
+    asked = browser.post("/services/erp/disable", {"from": "page"})
+    still_on = keyed.hub.settings.services["erp"].enabled
+    done = browser.post("/services/erp/disable", {"waiting": waiting})
+
+    assert (asked.status_code, still_on) == (409, True)
+    assert "1 delivery waits. What shall become of it?" in asked.text
+    assert (done.status_code, seeds.state(owed)) == (303, state)
+    assert not keyed.hub.settings.services["erp"].enabled
+
+
+def test_a_service_that_is_switched_off_in_the_form_leads_to_the_same_question(
+    keyed: Site, enter: Enter, seeds_of: Callable[[Site], Seeds]
+) -> None:
+    browser, seeds = enter(keyed, "manage"), seeds_of(keyed)
+    make(browser)
+    owed = seeds.delivery(1, service="erp")
+
+    saved = browser.post("/services/erp/edit", {**ERP, "enabled": "", "revision": "1"})
+    asked = browser.get(saved.headers["Location"]).text
+    browser.post(saved.headers["Location"], {"waiting": "bury"})
+
+    assert "1 delivery waits" in asked
+    assert seeds.state(owed) == "dead"
 
 
 def test_one_service_shows_tries_waiting_rules_and_stars(
