@@ -1,5 +1,6 @@
 """Every error this product raises on purpose: each says where, what and how to mend, and has an exit code."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -15,10 +16,40 @@ class ExitCode(IntEnum):
     UNACCOUNTED = 6
 
 
+class Said(str):
+    """A sentence for people, in English; a page says its pattern in another language, with its values."""
+
+    __slots__ = ("pattern", "values")
+    pattern: str
+    values: Mapping[str, object]
+
+
+def said(pattern: str, /, **values: object) -> Said:
+    """Return a sentence that the dashboard can translate: `%(name)s` in it stands for a value.
+
+    The pattern has to be a literal: `scripts/messages` collects it. A value may be such a sentence, too.
+    """
+    sentence = Said(pattern % values if values else pattern)
+    sentence.pattern, sentence.values = pattern, values
+    return sentence
+
+
+def as_said(pattern: str, text: str) -> Said:
+    """Return a text whose translation is that of another one, which says the same in general."""
+    sentence = Said(text)
+    sentence.pattern, sentence.values = pattern, {}
+    return sentence
+
+
 class HubError(Exception):
     """Something the user can mend went wrong."""
 
     exit_code = ExitCode.FAILED
+
+    @property
+    def text(self) -> str:
+        """What went wrong, as it was said: `str` of it can be said in English only."""
+        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
 
 
 class ConfigError(HubError):

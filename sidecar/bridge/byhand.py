@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from sidecar.bridge.replay import Fate, discard, replay
-from sidecar.errors import HubError, NotFound
+from sidecar.errors import HubError, NotFound, said
 from sidecar.model import DeliveryState
 from sidecar.settings import Kind, Settings
 from sidecar.store import audit, deliveries, dlq, queue, services
@@ -29,7 +29,7 @@ def retry(store: Database, key: str, *, now: datetime, by: Author | None = None)
         letter = dlq.get(conn, row.delivery_id)
     problem = _replay(store, letter, now, by) if letter else _revive(store, row, now, by)
     if problem:
-        raise LeftAlone(f"Delivery {row.id} was left alone: {problem}.")
+        raise LeftAlone(_left_alone(row.id, problem))
     with store.read() as conn:
         return find_delivery(conn, row.delivery_id)
 
@@ -48,8 +48,16 @@ def cancel(store: Database, key: str, *, now: datetime, by: Author | None = None
     with store.read() as conn:
         after = find_delivery(conn, row.delivery_id)
     if after.state != DeliveryState.CANCELLED:
-        raise LeftAlone(f"Delivery {row.id} was left alone: it is {after.state}.")
+        raise LeftAlone(_left_alone(row.id, _is(after.state)))
     return after
+
+
+def _left_alone(number: int, reason: str) -> str:
+    return said("Delivery %(number)s was left alone: %(reason)s.", number=number, reason=reason)
+
+
+def _is(state: str) -> str:
+    return said("it is %(state)s", state=state)
 
 
 class Ending(StrEnum):
@@ -91,25 +99,28 @@ def switch(
         audit.note(conn, by, f"service.{'pause' if paused else 'resume'}", f"service {name}", now=now)
         return
     if name in settings.services:
-        raise NotFound(f"{name} is in the configuration but not in force yet: start `mih run` with it once.")
+        raise NotFound(
+            said("%(name)s is not in force yet: start `mih run` with its configuration once.", name=name)
+        )
     known(name, [row.name for row in services.all_rows(conn)], "service")
 
 
 def _replay(store: Database, letter: Row[Any], now: datetime, by: Author | None) -> str | None:
     done = replay(store, [letter], now=now, by=by)[0]
     if done.fate is Fate.NEVER_RENDERED:
-        return f"it was never rendered: `mih dlq replay {letter.delivery_id} --render` renders it again"
+        command = f"`mih dlq replay {letter.delivery_id} --render`"
+        return said("it was never rendered: %(command)s renders it again", command=command)
     return done.detail
 
 
 def _revive(store: Database, row: Row[Any], now: datetime, by: Author | None) -> str | None:
     with store.write() as conn:
         if _was_never_rendered(row):
-            return "it was never rendered, and its dead letter was deleted: there is nothing to send"
+            return said("it was never rendered, and its dead letter was deleted: there is nothing to send")
         if queue.revive(conn, [row.delivery_id], now=now):
             audit.note(conn, by, "delivery.retry", f"delivery {row.delivery_id}", now=now)
             return None
-        return f"it is {_state_now(conn, row.delivery_id)}"
+        return _is(_state_now(conn, row.delivery_id))
 
 
 def _was_never_rendered(row: Row[Any]) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from sidecar.bridge.render.soundness import JSON_PROOF, XML_PROOF, Flaw
 from sidecar.bridge.replay import NEVER_RENDERED
-from sidecar.errors import HubError
+from sidecar.errors import HubError, said
 from sidecar.model import DeadReason, DeliveryState
 from sidecar.settings import Service
 from sidecar.store import audit, dlq, queue
@@ -121,7 +121,7 @@ def edit(
     with store.write() as conn:
         letter = find_letter(conn, key)
         if queue.lock(conn, [letter.delivery_id]).get(letter.delivery_id) is not DeliveryState.DEAD:
-            raise BadPayload("Its delivery is no longer dead, so what it sends cannot be changed.")
+            raise BadPayload(said("Its delivery is no longer dead, so what it sends cannot be changed."))
         _require_sendable(letter, payload, services.get(letter.service))
         queue.write_payload(conn, letter.delivery_id, payload)
         dlq.write_payload(conn, letter.delivery_id, payload)
@@ -132,13 +132,20 @@ def edit(
 
 def _require_sendable(letter: Row[Any], payload: str, service: Service | None) -> None:
     if letter.payload is None or letter.reason in NEVER_RENDERED:
-        raise BadPayload("It was never rendered, so it has no payload: mend its rule and render it again.")
+        raise BadPayload(
+            said("It was never rendered, so it has no payload: mend its rule and render it again.")
+        )
     if "\0" in payload or not _is_whole(payload):
-        raise BadPayload("The payload holds half a character or a NUL, which no text can.")
+        raise BadPayload(said("The payload holds half a character or a NUL, which no text can."))
     size = len(payload.encode())
     if service is not None and size > service.max_payload:
         raise BadPayload(
-            f"The payload has {size} bytes; services.{letter.service}.max_payload is {service.max_payload}."
+            said(
+                "The payload has %(size)s bytes; services.%(service)s.max_payload is %(most)s.",
+                size=size,
+                service=letter.service,
+                most=service.max_payload,
+            )
         )
     kind = (letter.content_type or "").partition(";")[0].strip().lower()
     proof = JSON_PROOF if kind.endswith("json") else XML_PROOF if kind.endswith("xml") else None
@@ -147,7 +154,11 @@ def _require_sendable(letter: Row[Any], payload: str, service: Service | None) -
             proof.check(payload)
     except Flaw as flaw:
         raise BadPayload(
-            f"The payload is not {proof.name if proof else kind}: {_where(payload, flaw)}."
+            said(
+                "The payload is not %(format)s: %(where)s.",
+                format=proof.name if proof else kind,
+                where=_where(payload, flaw),
+            )
         ) from None
 
 
@@ -163,7 +174,10 @@ def _where(text: str, flaw: Flaw) -> str:
     if flaw.position is None:
         return flaw.message
     before = text[: flaw.position]
-    return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}: {flaw.message}"
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return said(
+        "line %(line)s, column %(column)s: %(problem)s", line=line, column=column, problem=flaw.message
+    )
 
 
 def _print(payload: str | None) -> str:

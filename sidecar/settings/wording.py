@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
+from sidecar.errors import said
+
 
 def kind(value: object) -> str:
     """Name what stands there, as somebody who writes YAML would."""
@@ -36,15 +38,17 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return `, did you mean "judgeman"?`, or else the list of what there is."""
     found = suggest(word, known)
     if found:
-        return f', did you mean "{found}"?'
-    return f"; there is {listing(known)}"
+        return said(', did you mean "%(name)s"?', name=found)
+    return said("; there is %(names)s", names=listing(known))
 
 
 def listing(words: Iterable[str]) -> str:
     """Return `a, b and c`, shortened when there are many."""
     names = list(words)
     if not names:
-        return "none yet"
+        return said("none yet")
     if len(names) > 25:
-        names = [*names[:25], f"{len(names) - 25} more"]
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+        return said("%(names)s and %(n)s more", names=", ".join(names[:25]), n=len(names) - 25)
+    if len(names) == 1:
+        return names[0]
+    return said("%(names)s and %(last)s", names=", ".join(names[:-1]), last=names[-1])

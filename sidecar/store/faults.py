@@ -14,48 +14,57 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from sidecar.errors import DatabaseUnavailable
+from sidecar.errors import DatabaseUnavailable, said
 
-_DENIED = "has no right to do that"
-
+_NO_TABLE = said("a table is missing: check moodle.prefix and moodle.log_table, or run `mih migrate`")
+_NO_RIGHT_IN_MYSQL = said(
+    "the account has no right to do that; `sql/grants/mysql.sql` has the GRANT statements"
+)
+_NO_RIGHT_IN_POSTGRESQL = said(
+    "the account has no right to do that; `sql/grants/postgresql.sql` has the GRANT statements"
+)
 _MYSQL: dict[int, str] = {
-    1040: "has too many connections: raise max_connections or lower dispatch.concurrency",
-    1044: "the account may not use this database; `sql/grants/mysql.sql` has the GRANT statements",
-    1045: "refused the user name or password: check the URL",
-    1049: "there is no such database: check the end of the URL",
-    1142: f"the account {_DENIED}; `sql/grants/mysql.sql` has the GRANT statements",
-    1143: f"the account {_DENIED}; `sql/grants/mysql.sql` has the GRANT statements",
-    1146: "a table is missing: check moodle.prefix and moodle.log_table, or run `mih migrate`",
-    1205: "waited too long for a lock; it is tried again",
-    1213: "resolved a deadlock; it is tried again",
-    1290: "is read-only: give store.url a database that can be written to",
-    1698: "refused this account: it signs in by other means than a password",
-    1792: "is read-only: give store.url a database that can be written to",
-    1836: "is read-only: give store.url a database that can be written to",
-    2003: "cannot be reached: is it running, and are host and port right?",
-    2006: "has gone away",
-    2013: "has broken the connection",
+    1040: said("has too many connections: raise max_connections or lower dispatch.concurrency"),
+    1044: said("the account may not use this database; `sql/grants/mysql.sql` has the GRANT statements"),
+    1045: said("refused the user name or password: check the URL"),
+    1049: said("there is no such database: check the end of the URL"),
+    1142: _NO_RIGHT_IN_MYSQL,
+    1143: _NO_RIGHT_IN_MYSQL,
+    1146: _NO_TABLE,
+    1205: said("waited too long for a lock; it is tried again"),
+    1213: said("resolved a deadlock; it is tried again"),
+    1290: said("is read-only: give store.url a database that can be written to"),
+    1698: said("refused this account: it signs in by other means than a password"),
+    1792: said("is read-only: give store.url a database that can be written to"),
+    1836: said("is read-only: give store.url a database that can be written to"),
+    2003: said("cannot be reached: is it running, and are host and port right?"),
+    2006: said("has gone away"),
+    2013: said("has broken the connection"),
 }
 _POSTGRESQL: dict[str, str] = {
-    "08": "cannot be reached or has broken the connection",
-    "25006": "is read-only: give store.url a database that can be written to",
-    "28": "refused the user name or password: check the URL",
-    "3D000": "there is no such database: check the end of the URL",
-    "40": "had to undo a transaction because of others; it is tried again",
-    "42501": f"the account {_DENIED}; `sql/grants/postgresql.sql` has the GRANT statements",
-    "42P01": "a table is missing: check moodle.prefix and moodle.log_table, or run `mih migrate`",
-    "53100": "its disk is full",
-    "53300": "has too many connections: raise max_connections or lower dispatch.concurrency",
-    "57P": "is shutting down or starting up",
+    "08": said("cannot be reached or has broken the connection"),
+    "25006": said("is read-only: give store.url a database that can be written to"),
+    "28": said("refused the user name or password: check the URL"),
+    "3D000": said("there is no such database: check the end of the URL"),
+    "40": said("had to undo a transaction because of others; it is tried again"),
+    "42501": said(
+        "the account has no right to do that; `sql/grants/postgresql.sql` has the GRANT statements"
+    ),
+    "42P01": _NO_TABLE,
+    "53100": said("its disk is full"),
+    "53300": said("has too many connections: raise max_connections or lower dispatch.concurrency"),
+    "57P": said("is shutting down or starting up"),
 }
 _SQLITE: dict[str, str] = {
-    "database or disk is full": "its disk is full: make room; nothing is lost, work goes on by itself",
-    "database is locked": "another process has held its lock for 30 s",
-    "readonly database": "the file or its folder cannot be written to by this user",
-    "unable to open": "the file cannot be opened: check the path and its rights",
-    "no such table": "a table is missing: check moodle.prefix and moodle.log_table, or run `mih migrate`",
-    "not a database": "the file is no SQLite database",
-    "disk I/O error": "its disk reports an error",
+    "database or disk is full": said("its disk is full: make room; nothing is lost, work goes on by itself"),
+    "database is locked": said("another process has held its lock for 30 s"),
+    "readonly database": said("the file or its folder cannot be written to by this user"),
+    "unable to open": said("the file cannot be opened: check the path and its rights"),
+    "no such table": said(
+        "a table is missing: check moodle.prefix and moodle.log_table, or run `mih migrate`"
+    ),
+    "not a database": said("the file is no SQLite database"),
+    "disk I/O error": said("its disk reports an error"),
 }
 
 
@@ -75,7 +84,7 @@ _AWAY = (
 def explain(error: SQLAlchemyError, where: str) -> str:
     """Return one sentence about a database error; `where` is the URL without its password."""
     known = _known(error)
-    return f"{where} {known}" if known else f"{where}: {_first_line(error)}"
+    return said("%(where)s %(what)s", where=where, what=known) if known else f"{where}: {_first_line(error)}"
 
 
 def is_passing(error: SQLAlchemyError) -> bool:
@@ -102,18 +111,18 @@ def _known(error: SQLAlchemyError) -> str | None:
     state = getattr(error.orig, "sqlstate", None)
     if state:
         return next((text for code, text in _POSTGRESQL.items() if state.startswith(code)), None)
-    said = str(error.orig)
-    if said.startswith(("connection failed", "connection is bad", "consuming input failed")):
-        return _postgresql_connection(said)
-    return next((text for piece, text in _SQLITE.items() if piece in said), None)
+    line = str(error.orig)
+    if line.startswith(("connection failed", "connection is bad", "consuming input failed")):
+        return _postgresql_connection(line)
+    return next((text for piece, text in _SQLITE.items() if piece in line), None)
 
 
-def _postgresql_connection(said: str) -> str:
+def _postgresql_connection(line: str) -> str:
     """psycopg gives no SQLSTATE when it cannot connect, only the server's sentence."""
     for piece, code in (("password", "28"), ("does not exist", "3D000"), ("too many", "53300")):
-        if piece in said:
+        if piece in line:
             return _POSTGRESQL[code]
-    return "cannot be reached: is it running, and are host and port right?"
+    return said("cannot be reached: is it running, and are host and port right?")
 
 
 def _first_line(error: SQLAlchemyError) -> str:

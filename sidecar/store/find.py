@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from sidecar.errors import NotFound
+from sidecar.errors import NotFound, said
 from sidecar.settings import Settings
 from sidecar.settings.wording import did_you_mean
 from sidecar.store import deliveries, dlq, rules, services
@@ -17,8 +17,12 @@ def find_delivery(conn: Connection, key: str) -> Row[Any]:
     if row is not None:
         return row
     newest = deliveries.find(conn, limit=1)
-    there = f"the newest is {newest[0].id}; `mih queue list` shows them" if newest else "the queue is empty"
-    raise NotFound(f'There is no delivery "{key}": {there}.')
+    there = (
+        said("the newest is %(number)s; `mih queue list` shows them", number=newest[0].id)
+        if newest
+        else said("the queue is empty")
+    )
+    raise NotFound(said('There is no delivery "%(key)s": %(there)s.', key=key, there=there))
 
 
 def find_letter(conn: Connection, key: str) -> Row[Any]:
@@ -29,10 +33,16 @@ def find_letter(conn: Connection, key: str) -> Row[Any]:
     if letter is not None:
         return letter
     if row is not None:
-        raise NotFound(f"Delivery {row.id} is {row.state}: it is no dead letter.")
+        raise NotFound(
+            said("Delivery %(number)s is %(state)s: it is no dead letter.", number=row.id, state=row.state)
+        )
     total = dlq.count(conn)
-    there = f"`mih dlq list` shows the {total:,} that there are" if total else "there are none"
-    raise NotFound(f'There is no dead letter "{key}": {there}.')
+    there = (
+        said("`mih dlq list` shows the %(n)s that there are", n=f"{total:,}")
+        if total
+        else said("there are none")
+    )
+    raise NotFound(said('There is no dead letter "%(key)s": %(there)s.', key=key, there=there))
 
 
 def known_filter(conn: Connection, settings: Settings, *, service: str | None, rule: str | None) -> None:
@@ -48,5 +58,13 @@ def known(name: str, names: Iterable[str], kind: str) -> str:
     """Return the name. Raises NotFound, with what there is, unless it is one of `names`."""
     there = sorted(set(names))
     if name not in there:
-        raise NotFound(f'There is no {kind} "{name}"{did_you_mean(name, there)}')
+        raise NotFound(_unknown(name, kind, did_you_mean(name, there)))
     return name
+
+
+def _unknown(name: str, kind: str, hint: str) -> str:
+    if kind == "service":
+        return said('There is no service "%(name)s"%(hint)s', name=name, hint=hint)
+    if kind == "rule":
+        return said('There is no rule "%(name)s"%(hint)s', name=name, hint=hint)
+    return f'There is no {kind} "{name}"{hint}'

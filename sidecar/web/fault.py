@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sidecar.bridge.byhand import LeftAlone
-from sidecar.errors import DatabaseUnavailable, HubError, NotFound
+from sidecar.errors import DatabaseUnavailable, HubError, NotFound, as_said, said
 from sidecar.store.faults import explain
 from sidecar.workshop import BadDefinition, Conflict, StillWaiting
 
@@ -21,9 +21,9 @@ _log = logging.getLogger("mih.web")
 
 _MOST_PROBLEMS = 5
 _AWAY_S = 5
-_SEE_DOCS = "GET /api/docs says what this call takes."
+_SEE_DOCS = said("GET /api/docs says what this call takes.")
 _WORDS = {
-    "missing": "it is missing",
+    "missing": said("it is missing"),
     "extra_forbidden": "nothing of that name is known here",
     "json_invalid": "this is no JSON",
     "model_attributes_type": "expected a JSON object",
@@ -62,6 +62,7 @@ class Fault(Exception):
     ) -> None:
         super().__init__(message)
         self.status, self.headers = status, dict(headers or {})
+        self.message, self.remedy = message, remedy  # as they were said: pages translate them
         self.problem = Problem(code=code, message=message, remedy=remedy)
 
     def response(self) -> Response:
@@ -73,7 +74,10 @@ class Fault(Exception):
 def broken() -> Fault:
     """Return what is said of an error of the program, whose traceback stands in the log."""
     return Fault(
-        500, "broken", "This is an error of the program.", "Its log has the details: please report it."
+        500,
+        "broken",
+        said("This is an error of the program."),
+        said("Its log has the details: please report it."),
     )
 
 
@@ -129,29 +133,32 @@ def _broken(_request: Request, _error: Exception) -> Fault:
 def _hub_error(request: Request, error: Exception) -> Fault:
     match error:
         case NotFound():
-            remedy = "Ask for the list of what there is, or mend the name."
-            return Fault(404, "not_found", str(error), remedy)
+            remedy = said("Ask for the list of what there is, or mend the name.")
+            return Fault(404, "not_found", error.text, remedy)
         case DatabaseUnavailable():
-            return _away(str(error))
+            return _away(error.text)
         case BadDefinition() | Conflict():
             return _of_workshop(error)
         case LeftAlone():
-            return Fault(409, "left_alone", str(error), "Look at the delivery: its state says why.")
+            remedy = said("Look at the delivery: its state says why.")
+            return Fault(409, "left_alone", error.text, remedy)
     _log.error("web.refused path=%s: %s", request.url.path.encode("unicode_escape").decode(), error)
-    return Fault(409, "refused", str(error), "Mend what the message names and try again.")
+    assert isinstance(error, HubError)
+    return Fault(409, "refused", error.text, said("Mend what the message names and try again."))
 
 
 def _of_workshop(error: BadDefinition | Conflict) -> Fault:
     match error:
         case BadDefinition():
-            fault = Fault(422, "bad_definition", str(error), "Mend what is listed under problems.")
+            fault = Fault(422, "bad_definition", error.text, said("Mend what is listed under problems."))
             fault.problem.problems = [Place(place=one.place, text=one.text) for one in error.problems]
         case StillWaiting():
-            remedy = "Ask again with waiting=park, cancel or bury."
-            fault = Fault(409, "still_waiting", str(error), remedy)
+            remedy = said("Ask again with waiting=park, cancel or bury.")
+            fault = Fault(409, "still_waiting", error.text, remedy)
             fault.problem.waiting = error.count
         case _:
-            fault = Fault(409, "conflict", str(error), "Look at it again, and mend what the message names.")
+            remedy = said("Look at it again, and mend what the message names.")
+            fault = Fault(409, "conflict", error.text, remedy)
     return fault
 
 
@@ -161,23 +168,35 @@ def _database(request: Request, error: Exception) -> Fault:
 
 
 def _away(message: str) -> Fault:
-    remedy = "Try again in a moment; if it stays, `mih check` on the sidecar's machine says more."
+    remedy = said("Try again in a moment; if it stays, `mih check` on the sidecar's machine says more.")
     return Fault(503, "database_away", message, remedy, {"Retry-After": str(_AWAY_S)})
 
 
 def _bad_input(_request: Request, error: Exception) -> Fault:
     assert isinstance(error, RequestValidationError)
     problems = [_sentence(one) for one in error.errors()]
-    more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
-    message = "; ".join(problems[:_MOST_PROBLEMS]) + more
+    message = problems[0]
+    for one in problems[1:_MOST_PROBLEMS]:
+        message = said("%(first)s; %(further)s", first=message, further=one)
+    if (more := len(problems) - _MOST_PROBLEMS) > 0:
+        message = said("%(first)s; and %(n)s more", first=message, n=more)
     return Fault(422, "bad_input", message, _SEE_DOCS)
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
     """Say where and what, without repeating the value."""
-    where = _place(problem["loc"])
-    words = _WORDS.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}: {words}"
+    where, kind = _place(problem["loc"]), problem["type"]
+    words = _WORDS.get(kind) or _in_general(kind, str(problem["msg"]).removeprefix("Value error, "))
+    return said("%(where)s: %(words)s", where=where, words=words)
+
+
+def _in_general(kind: str, text: str) -> str:
+    """Return the words of the checking library: exact for programs, roughly the same in other languages."""
+    if "pattern" in kind or kind.startswith(("string", "value_error")):
+        return as_said("this text is not of the kind that is wanted here", text)
+    if kind.startswith(("int", "float", "greater", "less")):
+        return as_said("a number within its limits is wanted here", text)
+    return as_said("one of the known values is wanted here", text)
 
 
 def _place(loc: Iterable[str | int]) -> str:
@@ -190,13 +209,16 @@ def _no_route(request: Request, error: Exception) -> Fault:
     assert isinstance(error, HTTPException)
     match error.status_code:
         case 404:
-            fault = Fault(404, "no_such_path", "There is nothing at this path.", "GET /api/docs lists all.")
+            message, remedy = said("There is nothing at this path."), said("GET /api/docs lists all.")
+            fault = Fault(404, "no_such_path", message, remedy)
         case 405:
             allowed = (error.headers or {}).get("Allow", "")
-            message = f"{request.method[:20]} is not for this path."
-            fault = Fault(405, "wrong_method", message, f"Use {allowed}.", error.headers)
+            message = said("%(method)s is not for this path.", method=request.method[:20])
+            fault = Fault(
+                405, "wrong_method", message, said("Use %(methods)s.", methods=allowed), error.headers
+            )
         case 400:
-            fault = Fault(422, "bad_input", "body: this is no JSON", _SEE_DOCS)
+            fault = Fault(422, "bad_input", said("body: this is no JSON"), _SEE_DOCS)
         case _:
             fault = Fault(error.status_code, "refused", str(error.detail), _SEE_DOCS, error.headers)
     return fault

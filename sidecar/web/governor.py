@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from sidecar.errors import said
 from sidecar.web.fault import Fault
 
 # While there is work, pages take this share of the time; what people click is far below.
@@ -95,7 +96,7 @@ def _too_busy() -> Fault:
     return Fault(
         503,
         "busy",
-        "The sidecar is sending, and more pages are asked for than it makes meanwhile.",
-        f"Try again in {_COME_AGAIN_S} seconds.",
+        said("The sidecar is sending, and more pages are asked for than it makes meanwhile."),
+        said("Try again in %(n)s seconds.", n=_COME_AGAIN_S),
         {"Retry-After": str(_COME_AGAIN_S)},
     )

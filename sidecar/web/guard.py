@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sidecar.errors import said
 from sidecar.web.access import Visitor, visitor_of
 from sidecar.web.desk import Desk
 from sidecar.web.fault import Fault, Show, broken
@@ -111,7 +112,11 @@ async def _whole_body(headers: Headers, receive: Receive) -> bytes | None:
             if not message.get("more_body"):
                 return bytes(body)
     raise Fault(
-        408, "too_slow", f"The body did not come within {_BODY_WITHIN_S} seconds.", "Try again.", _CLOSE
+        408,
+        "too_slow",
+        said("The body did not come within %(n)s seconds.", n=_BODY_WITHIN_S),
+        said("Try again."),
+        _CLOSE,
     )
 
 
@@ -132,14 +137,19 @@ def _expect_json(headers: Headers, body: bytes) -> None:
         raise Fault(
             415,
             "not_json",
-            "The body has to be JSON.",
-            "Send the header `Content-Type: application/json` and a JSON object.",
+            said("The body has to be JSON."),
+            said("Send the header `Content-Type: application/json` and a JSON object."),
         )
 
 
 def _expect_form(headers: Headers, body: bytes) -> None:
     if body and _kind(headers) != "application/x-www-form-urlencoded":
-        raise Fault(415, "not_form", "The body has to be a form of the dashboard.", "The API is at /api/v1.")
+        raise Fault(
+            415,
+            "not_form",
+            said("The body has to be a form of the dashboard."),
+            said("The API is at /api/v1."),
+        )
 
 
 def _kind(headers: Headers) -> str:
@@ -151,7 +161,11 @@ _CLOSE = {"Connection": "close"}
 
 def _too_large() -> Fault:
     return Fault(
-        413, "too_large", f"The body is over {LARGEST_BODY:,} bytes.", "Send less at a time.", _CLOSE
+        413,
+        "too_large",
+        said("The body is over %(n)s bytes.", n=f"{LARGEST_BODY:,}"),
+        said("Send less at a time."),
+        _CLOSE,
     )
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.errors import HubError
+from sidecar.errors import HubError, said
 from sidecar.hub import Hub
 from sidecar.settings import Definition, Kind, Source
 from sidecar.store.find import known
@@ -40,10 +40,14 @@ class Bench:
         """Return what can be changed here. Raises NotFound, and Conflict for what stands in the file."""
         found = self.definition(kind, name)
         if self.in_file(kind, name):
-            raise Conflict(f"The {kind} {name} is in the file {self.source.path}: edit it there.")
+            raise Conflict(
+                said("%(name)s is in the file %(path)s: edit it there.", name=name, path=self.source.path)
+            )
         if found is None:
             known(name, self.names(kind), kind)
-            raise Conflict(f"The {kind} {name} has just been changed by somebody else: look at it again.")
+            raise Conflict(
+                said("%(name)s has just been changed by somebody else: look at it again.", name=name)
+            )
         return found
 
 

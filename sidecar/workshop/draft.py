@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from sidecar.bridge.match import compile_one
 from sidecar.bridge.render import BrokenRule
+from sidecar.errors import said
 from sidecar.settings import STARS, Definition, Kind, Problem, Rule, Service, Settings, Source
 from sidecar.settings.broker import part
 from sidecar.settings.fitting import fit_rule, fit_service
@@ -68,7 +69,7 @@ def draft_service(source: Source, name: str, values: object, before: Definition 
         else:
             references.pop(place)  # the service's own rules say what is wrong with it
         if len(full) > _LONGEST_SECRET_NAME:
-            found.append(Problem(place, "the names of the service and of this are too long together"))
+            found.append(Problem(place, said("the names of the service and of this are too long together")))
     draft = Draft(Kind.SERVICE, name, replaced(section, references), fresh, frozenset(kept))
     if found:
         raise BadDefinition(found)
@@ -80,7 +81,12 @@ def draft_rule(source: Source, settings: Settings, name: str, values: object) ->
     section = _plain(values)
     found = [*_name_problems(name), *_variables(section, "", _TEMPLATES)]
     if section.get("name", name) != name:
-        found.append(Problem("name", f"it is {name}: its deliveries' ids depend on it, so make another rule"))
+        found.append(
+            Problem(
+                "name",
+                said("it is %(name)s: its deliveries' ids depend on it, so make another rule", name=name),
+            )
+        )
     section = {"name": name, **{key: value for key, value in section.items() if key != "name"}}
     draft = Draft(Kind.RULE, name, section)
     reading = resolved(source, _definition(draft))
@@ -128,18 +134,29 @@ def _fitting_service(source: Source, draft: Draft) -> Service:
 def _plain(values: object) -> dict[str, Any]:
     """Return the values as they come back from where they are kept. Raises BadDefinition."""
     if not isinstance(values, dict):
-        raise BadDefinition([Problem("", "expected a mapping (key: value)")])
+        raise BadDefinition([Problem("", said("expected a mapping (key: value)"))])
     try:
         text = json.dumps(values, allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError):
         raise BadDefinition(
-            [Problem("", "it holds what JSON cannot: NaN, half a character, or too deep a nesting")]
+            [Problem("", said("it holds what JSON cannot: NaN, half a character, or too deep a nesting"))]
         ) from None
     if size > _LONGEST:
-        raise BadDefinition([Problem("", f"{size:,} bytes are too many: {_LONGEST:,} at most")])
+        raise BadDefinition(
+            [
+                Problem(
+                    "",
+                    said(
+                        "%(size)s bytes are too many: %(most)s at most",
+                        size=f"{size:,}",
+                        most=f"{_LONGEST:,}",
+                    ),
+                )
+            ]
+        )
     if "\\u0000" in text:
-        raise BadDefinition([Problem("", "it holds a NUL character, which no database keeps")])
+        raise BadDefinition([Problem("", said("it holds a NUL character, which no database keeps"))])
     plain: dict[str, Any] = json.loads(text)
     return plain
 
@@ -158,7 +175,7 @@ def _name_problems(name: str) -> Iterator[Problem]:
     if not re.fullmatch(NAME_PATTERN, name) or name.endswith("\n"):
         yield Problem("name", PATTERN_WORDS[NAME_PATTERN])
     elif len(name) > _LONGEST_NAME:
-        yield Problem("name", f"at most {_LONGEST_NAME} characters")
+        yield Problem("name", said("at most %(n)s characters", n=_LONGEST_NAME))
 
 
 def _variables(value: Any, place: str, templates: tuple[str, ...]) -> Iterator[Problem]:
@@ -171,20 +188,20 @@ def _variables(value: Any, place: str, templates: tuple[str, ...]) -> Iterator[P
         for number, one in enumerate(value):
             yield from _variables(one, child(place, number), templates)
     elif isinstance(value, str) and _VARIABLE.search(value):
-        yield Problem(place, "variables are for the configuration file: write the value itself")
+        yield Problem(place, said("variables are for the configuration file: write the value itself"))
 
 
 def _keep_problems(
     source: Source, full: str, place: str, section: Mapping[str, Any], old: Mapping[str, Any]
 ) -> Iterator[Problem]:
     if place not in secrets_of(old):
-        yield Problem(place, f"nothing is kept here yet: {STARS} cannot stand for it")
+        yield Problem(place, said("nothing is kept here yet: %(stars)s cannot stand for it", stars=STARS))
     elif full not in source.stored.secrets.values:
         yield Problem(place, source.stored.secrets.why_not(full))
     elif _destinations(section) - _destinations(old):
-        yield Problem(place, "write it again: the service is to be somewhere else than before")
+        yield Problem(place, said("write it again: the service is to be somewhere else than before"))
     elif place.startswith("signing.previous") and _previous(section) != _previous(old):
-        yield Problem(place, "write it again: the list has another length than before")
+        yield Problem(place, said("write it again: the list has another length than before"))
 
 
 def _previous(section: Mapping[str, Any]) -> int:

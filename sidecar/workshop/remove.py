@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sidecar.errors import said
 from sidecar.hub import Hub
 from sidecar.settings import Kind
 from sidecar.settings.secretive import secrets_of
@@ -45,7 +46,7 @@ def remove(
     with hub.store.write() as conn:
         there = definitions.lock(conn, kind, name)
         if there is None or there.revision != (before.revision if revision is None else revision):
-            raise Conflict(f"The {kind} {name} was changed meanwhile: look at it again.")
+            raise Conflict(said("%(name)s was changed meanwhile: look at it again.", name=name))
         owed = 0 if shadowed else decide(conn, kind, name, waiting, done="deleted", now=now)
         definitions.remove(conn, kind, name)
         if kind is Kind.SERVICE:
@@ -62,4 +63,10 @@ def _require_unused(bench: Bench, name: str) -> None:
     users = sorted(one.name for one in stored if section_of(one).get("service") == name)
     if users:
         listed = ", ".join(users[:10]) + (" ..." if len(users) > 10 else "")
-        raise Conflict(f"The service {name} is used by {listed}: change or delete these rules first.")
+        raise Conflict(
+            said(
+                "The service %(name)s is used by %(rules)s: change or delete these rules first.",
+                name=name,
+                rules=listed,
+            )
+        )

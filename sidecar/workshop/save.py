@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from sidecar.errors import said
 from sidecar.hub import Hub
 from sidecar.settings import Definition, Kind, Problem
 from sidecar.settings.secretive import secrets_of
@@ -85,9 +86,12 @@ def _before(bench: Bench, kind: Kind, name: str, revision: int | None) -> Defini
             raise _changed(before)
         return before
     if bench.in_file(kind, name):
-        raise Conflict(f"There is a {kind} {name} in the file {bench.source.path}: choose another name.")
+        path = bench.source.path
+        raise Conflict(
+            said("%(name)s is in the file %(path)s already: choose another name.", name=name, path=path)
+        )
     if bench.definition(kind, name):
-        raise Conflict(f"There is a {kind} {name} already: change it, or choose another name.")
+        raise Conflict(said("There is %(name)s already: change it, or choose another name.", name=name))
     return None
 
 
@@ -107,7 +111,7 @@ def _kept(
     with hub.store.write() as conn:
         if before is None:
             if not definitions.add(conn, made_now):
-                raise Conflict(f"Somebody has just made a {draft.kind} {draft.name}: look at it first.")
+                raise Conflict(said("Somebody has just made %(name)s: look at it first.", name=draft.name))
         else:
             there = definitions.lock(conn, draft.kind, draft.name)
             if there is None or there.revision != before.revision:
@@ -117,8 +121,8 @@ def _kept(
             _keep_secrets(conn, bench, draft)
         done = f"{draft.kind}.{action or ('change' if before else 'create')}"
         detail = [_detail(draft, before), settle(conn) if settle else None]
-        said = ", ".join(filter(None, detail)) or None
-        audit.note(conn, by, done, f"{draft.kind} {draft.name}", said, now=now)
+        changes = ", ".join(filter(None, detail)) or None
+        audit.note(conn, by, done, f"{draft.kind} {draft.name}", changes, now=now)
     hub.refresh()
     hub.dispatcher.wake()
     return Saved(draft.kind, draft.name, revision, before is None)
@@ -148,6 +152,12 @@ def _detail(draft: Draft, before: Definition | None) -> str | None:
 
 def _changed(there: Definition) -> Conflict:
     return Conflict(
-        f"The {there.kind} {there.name} was changed meanwhile, by {there.updated_by} at"
-        f" {there.updated_at:%Y-%m-%d %H:%M:%S} UTC: look at it again, it is revision {there.revision} now."
+        said(
+            "%(name)s was changed meanwhile, by %(who)s at %(at)s UTC: look at it again, it is revision"
+            " %(revision)s now.",
+            name=there.name,
+            who=there.updated_by,
+            at=f"{there.updated_at:%Y-%m-%d %H:%M:%S}",
+            revision=there.revision,
+        )
     )

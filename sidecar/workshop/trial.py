@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 
 from sidecar.clock import Clock
-from sidecar.errors import HubError
+from sidecar.errors import HubError, said
 from sidecar.gateway.line import Line
 from sidecar.hub import Hub
 from sidecar.model import Attempt, Delivery, Outcome
@@ -36,7 +36,9 @@ def try_service(hub: Hub, name: str, *, by: Author, method: str = "GET", endpoin
     settings: Settings = hub.settings
     service = settings.services[known(name, settings.services, Kind.SERVICE)]
     if service.broken:
-        raise Conflict(f"The service {name} cannot be called: {service.broken}.")
+        raise Conflict(
+            said("The service %(name)s cannot be called: %(reason)s.", name=name, reason=service.broken)
+        )
     found = trial(service, hub.clock, method=method, endpoint=endpoint)
     with hub.store.write() as conn:
         audit.note(conn, by, "service.test", f"service {name}", found.attempt.outcome, now=hub.clock.now())

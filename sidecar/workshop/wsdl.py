@@ -1,5 +1,6 @@
 """What a SOAP service that is not saved yet offers, read from its WSDL."""
 
+from sidecar.errors import said
 from sidecar.hub import Hub
 from sidecar.settings import Kind, Problem, Service
 from sidecar.workshop.bench import bench_of
@@ -19,6 +20,6 @@ def operations(hub: Hub, name: str, values: object) -> list[str]:
     draft = draft_service(bench.source, name, values, bench.definition(Kind.SERVICE, name))
     assert isinstance(draft.made, Service)
     if draft.made.type != "soap":
-        raise BadDefinition([Problem("type", "only SOAP services have a WSDL")])
+        raise BadDefinition([Problem("type", said("only SOAP services have a WSDL"))])
     service = draft.made.within(hub.settings.network.rules(private=False))
     return [offer.endpoint for offer in describe(service, hub.clock, refresh=True).offers]

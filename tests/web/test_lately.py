@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import event
@@ -72,6 +72,21 @@ def test_a_count_that_is_old_is_not_shown(owings: Owings, site: Site, seeds: See
     clock.advance(16)
 
     assert owed(owings, site) == MANY + 1
+
+
+def test_what_takes_long_to_count_is_counted_beside_what_else_a_page_reads(
+    owings: Owings, site: Site, seeds: Seeds, clock: FakeClock
+) -> None:
+    owings.begin()  # nothing is known to be much
+    enqueue_many(seeds)
+    owed(owings, site)
+    seeds.delivery(MANY)
+    clock.advance(16)
+
+    owings.begin()
+    found = owings.get(cast("Any", None))  # by another connection than this page's
+
+    assert sum(one.pending for one in found) == MANY + 1
 
 
 def test_who_changes_something_sees_what_came_of_it(site: Site, seeds: Seeds) -> None:

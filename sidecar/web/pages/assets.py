@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from starlette.responses import Response
 
+from sidecar.errors import said
 from sidecar.web.fault import Fault
 
 router = APIRouter()
@@ -39,7 +40,9 @@ def send(
     """Return one file."""
     found = all_assets().get(name)
     if found is None:
-        raise Fault(404, "no_such_path", "There is nothing at this path.", "Look at / for the dashboard.")
+        raise Fault(
+            404, "no_such_path", said("There is nothing at this path."), said("Look at / for the dashboard.")
+        )
     tag = f'W/"{found.hash}"'
     headers = {
         "ETag": tag,

@@ -1,5 +1,6 @@
 """Audit: who changed what, when and by which door."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,11 @@ from fastapi import APIRouter
 from sqlalchemy import Row
 from starlette.responses import Response
 
+from sidecar.model import Outcome
 from sidecar.store import audit
+from sidecar.web.pages import fate_words
 from sidecar.web.pages.asking import Asked
-from sidecar.web.pages.languages import N_
+from sidecar.web.pages.languages import N_, Language
 from sidecar.web.pages.page import Manage, Tab
 
 router = APIRouter()
@@ -64,13 +67,38 @@ VIAS: Mapping[str, str] = {
 _PAGES = {"service": "/services/", "rule": "/rules/", "delivery": "/deliveries/"}
 
 
+# What is written in English, piece by piece; names of options and filters stay as they are written.
+_PIECES: Mapping[str, str] = {
+    r"(?P<name>\S+) \(taken out\)": N_("%(name)s (taken out)"),
+    r"(?P<name>\S+) \(secret\)": N_("%(name)s (secret)"),
+    r"(?P<n>[\d,]+) waiting deliver(?:y|ies)": N_("waiting deliveries: %(n)s"),
+    r"(?P<n>[\d,]+) waiting deliver(?:y|ies): park": N_("waiting deliveries: %(n)s, left waiting"),
+    r"(?P<n>[\d,]+) waiting deliver(?:y|ies): cancel": N_("waiting deliveries: %(n)s, cancelled"),
+    r"(?P<n>[\d,]+) waiting deliver(?:y|ies): bury": N_("waiting deliveries: %(n)s, made dead letters"),
+    r"(?P<n>[\d,]+) dead letters?": N_("dead letters: %(n)s"),
+    r"and (?P<n>[\d,]+) more": N_("and %(n)s more"),
+    r"all": N_("all"),
+    r"as sent": N_("as sent"),
+    r"rendered again": N_("rendered again"),
+    r"again": N_("again"),
+    r"by the setup link": N_("by the setup link"),
+    r"(?P<pace>[\d.]+) a second": N_("%(pace)s a second"),
+    r"from (?P<address>\S+)": N_("from %(address)s"),
+    r"payload (?P<before>\w+ \(\d+ bytes\)) became (?P<after>\w+ \(\d+ bytes\))": N_(
+        "payload %(before)s became %(after)s"
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change: its row, the action in words, and the page of what was changed."""
+    """One change: its row, action, object and details in words, and the page of what was changed."""
 
     row: Row[Any]
     action: str
     via: str
+    thing: str
+    detail: str
     link: str | None
 
 
@@ -103,7 +131,28 @@ def _entry(page: Manage, row: Row[Any]) -> Entry:
     action, via = ACTIONS.get(row.action), VIAS.get(row.via)
     kind, _, name = row.object.partition(" ")
     link = f"{_PAGES[kind]}{name}" if kind in _PAGES and name and not row.action.endswith(".delete") else None
-    return Entry(row, page._(action) if action else row.action, page._(via) if via else row.via, link)
+    return Entry(
+        row,
+        page._(action) if action else row.action,
+        page._(via) if via else row.via,
+        in_words(page.language, row.object),
+        in_words(page.language, row.detail or ""),
+        link,
+    )
+
+
+def in_words(language: Language, text: str) -> str:
+    """Return in a language what was written of a change; a piece that is not known stays as it is."""
+    return ", ".join(_piece(language, one) for one in text.split(", "))
+
+
+def _piece(language: Language, text: str) -> str:
+    if text in tuple(Outcome):
+        return language.say(fate_words.OUTCOMES[Outcome(text)][1])
+    for pattern, words in _PIECES.items():
+        if found := re.fullmatch(pattern, text):
+            return language.say(words, **found.groupdict())
+    return text
 
 
 def _actions(page: Manage, asked: Asked) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from sidecar.bridge.bulk import Deed, Job
+from sidecar.errors import said
 from sidecar.model import DeadReason
 from sidecar.store import pile
 from sidecar.store.pile import Choice
@@ -147,7 +148,7 @@ def _job(asked: Asked) -> Job:
     choice = choice_of(asked)
     deed, upto, total = asked.word("deed", Deed), asked.number("upto"), asked.number("total")
     if deed is None or upto is None or total is None or asked["pace"] not in PACES:
-        raise _nonsense(f"{deed=} {upto=} {total=}: one of them is missing, or the pace is none of the list.")
+        raise _nonsense(said("deed, upto or total is missing, or the pace is none of the list."))
     _require_sense(asked)
     pace = float(asked["pace"]) if asked["pace"] and deed is not Deed.DELETE else None
     return Job(deed, choice, upto, total, pace)
@@ -159,7 +160,7 @@ def _require_sense(asked: Asked) -> None:
 
 
 def _nonsense(message: str) -> Fault:
-    return Fault(422, "bad_input", message, "Begin anew from the list of dead letters.")
+    return Fault(422, "bad_input", message, said("Begin anew from the list of dead letters."))
 
 
 def _fields(job: Job) -> dict[str, str]:

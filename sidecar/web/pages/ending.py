@@ -61,7 +61,7 @@ def switched_off(page: Page, kind: Kind, name: str) -> Response:
     except StillWaiting:
         return _asked(page, kind, name, status=409)
     except Conflict as error:
-        return page.back(home, str(error), kind="danger")
+        return page.back(home, page.told(error.text), kind="danger")
     said = (
         page._("%(name)s is switched off: what is for it is queued and waits.", name=name)
         if kind is Kind.SERVICE

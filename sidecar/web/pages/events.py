@@ -82,7 +82,7 @@ def events(
             found = browse(conn, desk.log, wanted, clock=desk.clock, before=below, limit=_A_PAGE)
     except DatabaseUnavailable as error:
         # The rest of the dashboard does without Moodle's database: people can look elsewhere.
-        return page.show("events.html", rows=[], found=None, away=str(error), **common)
+        return page.show("events.html", rows=[], found=None, away=page.told(error.text), **common)
     with desk.store.read() as conn:
         concerned = interests(conn, desk.book, found.events)
     rows = [(_visible(page, one), concerned[one.id]) for one in found.events]
@@ -98,7 +98,7 @@ def show_event(page: View, number: Number) -> Response:
         return _shown(page, number)
     except DatabaseUnavailable as error:
         common: dict[str, Any] = {"typed": dict.fromkeys((*_FIELDS, "row"), ""), "problems": {}}
-        return page.show("events.html", rows=[], found=None, away=str(error), **common)
+        return page.show("events.html", rows=[], found=None, away=page.told(error.text), **common)
 
 
 def _shown(page: Page, number: int) -> Response:

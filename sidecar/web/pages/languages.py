@@ -12,6 +12,8 @@ from babel.messages.pofile import read_po
 from babel.support import Translations
 from starlette.requests import Request
 
+from sidecar.errors import Said
+
 LANGUAGES = {"en": "English", "es": "Español"}
 COOKIE = "mih_lang"
 
@@ -35,6 +37,13 @@ class Language:
         """Return the text in this language; `%(name)s` in it stands for a value."""
         said = self.texts.gettext(text)
         return said % values if values else said
+
+    def tell(self, text: str) -> str:
+        """Return in this language what was said deeper down; as it is, where it cannot be translated."""
+        if not isinstance(text, Said):
+            return text
+        values = {name: self.tell(one) if isinstance(one, str) else one for name, one in text.values.items()}
+        return self.say(text.pattern, **values)
 
     def say_n(self, one: str, many: str, n: int, **values: object) -> str:
         """Return the text for that number; `%(n)s` stands for it."""

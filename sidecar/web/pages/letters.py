@@ -147,7 +147,7 @@ def save_edit(page: Manage, key: Key) -> Response:
             now=page.now,
         )
     except BadPayload as error:
-        return _form(page, row, payload, problem=str(error))
+        return _form(page, row, payload, problem=page.told(error.text))
     said = page._("The payload is changed. “Replay as sent” sends the new one.")
     return page.back(f"/dead-letters/{row.delivery_id}", said)
 

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from sidecar.errors import said
 from sidecar.web.fault import Fault
 
 CSRF_HEADER = "X-CSRF-Token"
@@ -25,8 +26,8 @@ def same_origin(request: Request) -> None:
     raise Fault(
         403,
         "other_origin",
-        "This came from a page of another address: nothing was changed.",
-        "If a proxy stands before the dashboard: let it pass Host on, or set web.trusted_proxies.",
+        said("This came from a page of another address: nothing was changed."),
+        said("If a proxy stands before the dashboard: let it pass Host on, or set web.trusted_proxies."),
     )
 
 
@@ -38,8 +39,8 @@ def own_form(request: Request, form: FormData, csrf: str) -> None:
         raise Fault(
             403,
             "not_our_form",
-            "This did not come from a form of this session: nothing was changed.",
-            "Go back, reload the page, and try again.",
+            said("This did not come from a form of this session: nothing was changed."),
+            said("Go back, reload the page, and try again."),
         )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import FormData
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from sidecar.errors import said
 from sidecar.settings import UserRole
 from sidecar.store import outsiders, sessions
 from sidecar.store.audit import Author
@@ -124,6 +125,10 @@ class Page:
         value = self.form.get(name, default)
         return value.strip() if isinstance(value, str) else default
 
+    def told(self, text: str) -> str:
+        """Return in the reader's language what was said deeper down."""
+        return self.language.tell(text)
+
     def link(self, **changes: object) -> str:
         """Return this page's address with other parameters; None takes one away."""
         kept = {name: value for name, value in self.request.query_params.multi_items() if name not in changes}
@@ -191,8 +196,13 @@ def page_for(role: UserRole) -> Any:
             raise Fault(
                 403,
                 "forbidden",
-                f"{page.who} has the role {page.guest.user.role}; this needs {role}.",
-                "Ask somebody who manages the users.",
+                said(
+                    "%(who)s has the role %(role)s; this needs %(needed)s.",
+                    who=page.who,
+                    role=page.guest.user.role,
+                    needed=role,
+                ),
+                said("Ask somebody who manages the users."),
             )
         if page.request.method not in SAFE:
             own_form(page.request, page.form, page.guest.session.csrf)

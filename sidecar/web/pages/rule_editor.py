@@ -13,7 +13,7 @@ from sidecar import workshop
 from sidecar.bridge.history import Bounds, history, last
 from sidecar.bridge.match import CompiledRule, compile_one
 from sidecar.bridge.preview import Preview, find_event, preview
-from sidecar.errors import DatabaseUnavailable
+from sidecar.errors import DatabaseUnavailable, said
 from sidecar.moodle.seen import Seen, fields_of
 from sidecar.settings import Kind, Problem, Rule
 from sidecar.settings.gallery import gallery
@@ -206,7 +206,7 @@ def _tried(page: Page, compiled: CompiledRule, log_id: str) -> tuple[Preview | N
     try:
         return _previewed(page.desk, compiled, row.log_id), {}
     except DatabaseUnavailable as error:
-        return None, {"log_id": str(error)}
+        return None, {"log_id": page.told(error.text)}
 
 
 def _previewed(desk: Desk, compiled: CompiledRule, log_id: int | None) -> Preview:
@@ -227,7 +227,7 @@ def _done(page: Page, form: RuleForm, name: str | None) -> Response:
 
 def _saved(page: Page, form: RuleForm, name: str | None) -> Response:
     read = section_of(form)
-    problems = [*read.problems, *([] if form.name else [Problem("name", page._("give the rule a name"))])]
+    problems = [*read.problems, *([] if form.name else [Problem("name", said("give the rule a name"))])]
     revision = int(_figure(form.revision, 0)) if name else None
     was_on = name is not None and is_on(workshop.show(page.desk.hub, Kind.RULE, name).section)
     try:
@@ -235,14 +235,14 @@ def _saved(page: Page, form: RuleForm, name: str | None) -> Response:
             raise BadDefinition([*problems, *_further(page, form, read.section, problems)])
         saved = workshop.save_rule(page.desk.hub, form.name, read.section, by=page.author, revision=revision)
     except BadDefinition as bad:
-        return _edited(page, form, name=name, problems=by_field(bad.problems), status=422)
+        return _edited(page, form, name=name, problems=by_field(bad.problems, page.told), status=422)
     except Conflict as conflict:
-        return _edited(page, form, name=name, problems={"": str(conflict)}, status=409)
-    said = {
+        return _edited(page, form, name=name, problems={"": page.told(conflict.text)}, status=409)
+    words = {
         "on": page._("%(name)s is kept and on: what happens from now on is delivered.", name=saved.name),
         "shadow": page._("%(name)s is kept, in the shadow: it counts, and sends nothing.", name=saved.name),
     }
-    text = said.get(form.state) or page._("%(name)s is kept, and off.", name=saved.name)
+    text = words.get(form.state) or page._("%(name)s is kept, and off.", name=saved.name)
     ended = was_on and not is_on(read.section)
     return page.back(where_asked(page, Kind.RULE, saved.name) if ended else f"/rules/{saved.name}", text)
 
@@ -263,9 +263,9 @@ def _compiled(page: Page, form: RuleForm) -> tuple[CompiledRule | None, dict[str
     try:
         draft = draft_rule(bench_of(page.desk.hub).source, page.desk.settings, name, read.section)
     except BadDefinition as bad:
-        return None, by_field([*read.problems, *bad.problems])
+        return None, by_field([*read.problems, *bad.problems], page.told)
     if read.problems:
-        return None, by_field(read.problems)
+        return None, by_field(read.problems, page.told)
     assert isinstance(draft.made, Rule)
     return compile_one(draft.made, page.desk.settings), {}
 

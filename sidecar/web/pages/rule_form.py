@@ -1,11 +1,12 @@
 """The form of a rule: what somebody typed becomes a section as the file has it, and the other way round."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from starlette.datastructures import FormData
 
+from sidecar.errors import said
 from sidecar.settings import Problem, typed_yaml
 from sidecar.settings.export import yaml_text
 from sidecar.settings.gallery import ReadyTemplate, gallery_folder
@@ -90,7 +91,7 @@ def section_of(form: RuleForm) -> Reading:
         read.section["batch"] = {name: _figure(text) for name in _BATCH if (text := getattr(form, name))}
     for name, value in _mapping("more", form.more, read.problems).items():
         if name in _OWN:
-            read.problems.append(Problem("more", f"{name}: it has a field of its own"))
+            read.problems.append(Problem("more", said("%(name)s: it has a field of its own", name=name)))
         else:
             read.section[name] = value
     read.put("state", form.state if form.state != "on" else "")
@@ -134,19 +135,23 @@ def with_template(form: RuleForm, ready: ReadyTemplate) -> RuleForm:
     return replace(form, **kept, method=method, content="template", payload=text, format=ready.format)
 
 
-def by_field(problems: Sequence[Problem]) -> dict[str, str]:
-    """Return what is wrong by the name of the field where it can be mended; several make lines."""
+def by_field(problems: Sequence[Problem], told: Callable[[str], str]) -> dict[str, str]:
+    """Return what is wrong by the name of the field where it can be mended; several make lines.
+
+    `told` says it in the reader's language.
+    """
     known = {one.name for one in fields(RuleForm)}
     found: dict[str, list[str]] = {}
     for one in problems:
         first, rest = _split(one.place)
         if first == "batch" and rest in _BATCH:
             first, rest = rest, ""
-        text = f"{rest}: {one.text}" if rest else one.text
+        what = told(one.text)
+        text = f"{rest}: {what}" if rest else what
         if first in known:
             found.setdefault(first, []).append(text)
         else:
-            found.setdefault("more", []).append(f"{one.place}: {one.text}" if one.place else one.text)
+            found.setdefault("more", []).append(f"{one.place}: {what}" if one.place else what)
     return {name: "\n".join(texts) for name, texts in found.items()}
 
 
@@ -164,9 +169,16 @@ def _headers(text: str, problems: list[Problem]) -> dict[str, str]:
         if not line.strip():
             continue
         if not colon or not name.strip():
-            problems.append(Problem("headers", f"line {number}: write it as Name: value"))
+            problems.append(
+                Problem("headers", said("line %(number)s: write it as Name: value", number=number))
+            )
         elif name.strip() in found:
-            problems.append(Problem("headers", f"line {number}: {name.strip()} stands there twice"))
+            problems.append(
+                Problem(
+                    "headers",
+                    said("line %(number)s: %(name)s stands there twice", number=number, name=name.strip()),
+                )
+            )
         else:
             found[name.strip()] = value.strip()
     return found
@@ -176,13 +188,13 @@ def _payload(form: RuleForm, problems: list[Problem]) -> Any:
     match form.content:
         case "template":
             if not form.payload.strip():
-                problems.append(Problem("payload", "write a template, or choose “the whole event”"))
+                problems.append(Problem("payload", said("write a template, or choose “the whole event”")))
             return form.payload
         case "mapping":
             found = _mapping("payload", form.payload, problems)
             if not found and not problems:
                 problems.append(
-                    Problem("payload", "write a mapping (key: value), or choose “the whole event”")
+                    Problem("payload", said("write a mapping (key: value), or choose “the whole event”"))
                 )
             return found
     return None

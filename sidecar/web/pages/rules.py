@@ -114,7 +114,7 @@ def set_state(page: Manage, name: RuleName) -> Response:
     try:
         workshop.save_rule(page.desk.hub, name, wanted, by=page.author, revision=kept.revision)
     except (BadDefinition, Conflict) as error:
-        return page.back(f"/rules/{name}", str(error), kind="danger")
+        return page.back(f"/rules/{name}", page.told(error.text), kind="danger")
     said = {
         "on": page._("%(name)s is on: what happens from now on is delivered.", name=name),
         "shadow": page._("%(name)s is in the shadow: it counts, and sends nothing.", name=name),
@@ -135,7 +135,7 @@ def delete(page: Manage, name: RuleName) -> Response:
         )
         return page.back(f"/rules/{name}#delete", text, kind="warning")
     except Conflict as error:
-        return page.back(f"/rules/{name}", str(error), kind="danger")
+        return page.back(f"/rules/{name}", page.told(error.text), kind="danger")
     return page.back("/rules", page._("The rule %(name)s is deleted.", name=name))
 
 

@@ -118,7 +118,7 @@ def delete(page: Manage, name: ServiceName) -> Response:
     except StillWaiting:
         return _asked(page, kept, page._("Say what becomes of the deliveries that wait."), status=422)
     except Conflict as conflict:
-        return _asked(page, kept, str(conflict), status=409)
+        return _asked(page, kept, page.told(conflict.text), status=409)
     said = {
         Waiting.PARK: page._("They wait until there is a service of that name again."),
         Waiting.CANCEL: page._("What waited for it is cancelled."),
@@ -174,7 +174,7 @@ def _saved(page: Page, form: ServiceForm, kept: Shown | None) -> Response:
     try:
         saved = workshop.save_service(page.desk.hub, form["name"], section, by=page.author, revision=revision)
     except BadDefinition as bad:
-        return _edited(page, form, kept, problems=by_field(bad.problems, form), status=422)
+        return _edited(page, form, kept, problems=by_field(bad.problems, form, page.told), status=422)
     except Conflict as conflict:
         return _in_the_way(page, form, kept, section, conflict)
     said = (
@@ -192,7 +192,7 @@ def _in_the_way(
 ) -> Response:
     """Show both versions where somebody was faster; whoever saves again does so knowingly."""
     if kept is None:
-        return _edited(page, form, kept, problems={"": str(conflict)}, status=409)
+        return _edited(page, form, kept, problems={"": page.told(conflict.text)}, status=409)
     mine = masked(dict(section))
     theirs, ours = (dict(_leaves(one)) for one in (kept.section, mine))
     places = sorted({*theirs, *ours})
@@ -218,10 +218,10 @@ def _problems(page: Page, form: ServiceForm, kept: Shown | None) -> dict[str, st
             found += [Problem(one.removeprefix(f"services.{name}."), lack) for one in draft.fresh]
     except BadDefinition as bad:
         found += bad.problems
-    said = by_field(found, form)
-    said |= {one: text for one, text in _plain_words(page, form, kept).items() if text}
+    words = by_field(found, form, page.told)
+    words |= {one: text for one, text in _plain_words(page, form, kept).items() if text}
     order = list(service_words.FIELDS)
-    return dict(sorted(said.items(), key=lambda one: order.index(one[0]) if one[0] in order else -1))
+    return dict(sorted(words.items(), key=lambda one: order.index(one[0]) if one[0] in order else -1))
 
 
 def _plain_words(page: Page, form: ServiceForm, kept: Shown | None) -> dict[str, str]:
@@ -275,9 +275,9 @@ async def _read(page: Page, form: ServiceForm, kept: Shown | None) -> Response:
     try:
         found = await _apart(page, lambda: operations(page.desk.hub, named["name"], values))
     except BadDefinition as bad:
-        error = "\n".join(by_field(bad.problems, form).values())
+        error = "\n".join(by_field(bad.problems, form, page.told).values())
     except HubError as problem:
-        error = str(problem)
+        error = page.told(problem.text)
     if page.is_part:
         return page.show("service_operations.html", operations=found, error=error)
     return _edited(page, form, kept, operations=found, error=error)

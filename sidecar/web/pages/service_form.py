@@ -2,13 +2,14 @@
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.datastructures import FormData
 
+from sidecar.errors import said
 from sidecar.settings import STARS, Problem, typed_yaml
 from sidecar.settings.broker import read_broker
 from sidecar.settings.export import yaml_text
@@ -129,7 +130,7 @@ class Reading:
         for name in outer:
             inner = inner.setdefault(name, {}) if isinstance(inner, dict) else {}
         if not isinstance(inner, dict) or last in inner:
-            self.problems.append(Problem("more", f"{place}: it has a field of its own"))
+            self.problems.append(Problem("more", said("%(name)s: it has a field of its own", name=place)))
         else:
             inner[last] = value
 
@@ -206,13 +207,17 @@ def form_of(section: Mapping[str, Any], name: str, revision: int | None) -> Serv
     return ServiceForm(texts, tuple(Header(str(one)) for one in headers))
 
 
-def by_field(problems: Iterable[Problem], form: ServiceForm) -> dict[str, str]:
-    """Return what is wrong by the name of the field where it can be mended; several make lines."""
+def by_field(problems: Iterable[Problem], form: ServiceForm, told: Callable[[str], str]) -> dict[str, str]:
+    """Return what is wrong by the name of the field where it can be mended; several make lines.
+
+    `told` says it in the reader's language.
+    """
     found: dict[str, list[str]] = {}
     for one in problems:
         name = _field_of(one.place, form)
-        text = f"{one.place}: {one.text}" if name == "more" and one.place not in ("more", "") else one.text
-        found.setdefault(name, []).append(text)
+        text = told(one.text)
+        placed = f"{one.place}: {text}" if name == "more" and one.place not in ("more", "") else text
+        found.setdefault(name, []).append(placed)
     return {name: "\n".join(texts) for name, texts in found.items()}
 
 
@@ -236,7 +241,9 @@ def _more(form: ServiceForm) -> Reading:
         return Reading(problems=[Problem("more", str(error))])
     for place, value in secrets_of(read.section).items():
         if value != STARS:
-            text = f"{place}: this is a secret, and this field is shown again: write it in the file"
+            text = said(
+                "%(name)s: this is a secret, and this field is shown again: write it in the file", name=place
+            )
             read.problems.append(Problem("more", text))
     return read
 
@@ -256,15 +263,15 @@ def _take(read: Reading, name: str, place: str, form: ServiceForm, there: Mappin
 def _take_header(read: Reading, header: Header, there: Mapping[str, Any]) -> None:
     headers = read.section.setdefault("headers", {})
     if not isinstance(headers, dict):
-        read.problems.append(Problem("more", "headers: they have fields of their own"))
+        read.problems.append(Problem("more", said("headers: they have fields of their own")))
         return
     value = header.value or (STARS if child("headers", header.name) in there else "")
     if not header.name:
-        read.problems.append(Problem("headers", "a value stands there without the name of its header"))
+        read.problems.append(Problem("headers", said("a value stands there without the name of its header")))
     elif header.name in headers:
-        read.problems.append(Problem("headers", f"{header.name} stands there twice"))
+        read.problems.append(Problem("headers", said("%(name)s stands there twice", name=header.name)))
     elif not value:
-        read.problems.append(Problem("headers", f"{header.name}: write its value"))
+        read.problems.append(Problem("headers", said("%(name)s: write its value", name=header.name)))
     else:
         headers[header.name] = value
 

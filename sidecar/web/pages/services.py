@@ -195,7 +195,7 @@ async def test(page: Manage, name: ServiceName) -> Response:
             page.desk.calls, lambda: workshop.try_service(hub, name, by=by, endpoint="")
         )
     except Conflict as conflict:
-        return _back(page, str(conflict), kind="danger")
+        return _back(page, page.told(conflict.text), kind="danger")
     if page.is_part:
         return page.show("service_trial.html", trial=found, problems={}, words=service_words)
     return _back(page, told(page, name, found), kind="success" if found.accepted else "warning")

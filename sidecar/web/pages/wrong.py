@@ -39,15 +39,17 @@ def show(request: Request, fault: Fault) -> Response:
         return fault.response()
     title, text = _BUSY if fault.problem.code == "busy" else _TITLES.get(fault.status, _OTHERWISE)
     page: Page | None = request.scope.get("mih.page")
+    speaks = language_of(request)
     values = {
         "title": title,
         "text": text,
-        "fault": fault.problem,
+        "message": speaks.tell(fault.message),
+        "remedy": speaks.tell(fault.remedy),
+        "code": fault.problem.code,
         "status": fault.status,
         "page": page,
         "is_part": "hx-request" in request.headers,
     }
-    speaks = language_of(request)
     body = paper.render("wrong.html", speaks.code, values | _common(request, speaks.code, page))
     return HTMLResponse(body, fault.status, {**HEADERS, **fault.headers})
 
