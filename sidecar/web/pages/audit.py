@@ -82,6 +82,8 @@ _PIECES: Mapping[str, str] = {
     r"rendered again": N_("rendered again"),
     r"again": N_("again"),
     r"by the setup link": N_("by the setup link"),
+    r"link": N_("link"),
+    r"setup": N_("setup"),
     r"(?P<pace>[\d.]+) a second": N_("%(pace)s a second"),
     r"from (?P<address>\S+)": N_("from %(address)s"),
     r"payload (?P<before>\w+ \(\d+ bytes\)) became (?P<after>\w+ \(\d+ bytes\))": N_(
