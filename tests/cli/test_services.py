@@ -32,7 +32,7 @@ def test_pausing_what_is_not_there_says_what_is(mih: Mih, seeds: Seeds) -> None:
     seeds.services()
     typo = mih("services", "pause", "cmr")
 
-    assert before.err.startswith("crm is in the configuration but not in force yet")
+    assert before.err.startswith("crm is not in force yet: start `mih run`")
     assert (typo.code, typo.err) == (1, 'There is no service "cmr", did you mean "crm"?\n')
 
 
