@@ -3,9 +3,10 @@
 import json
 import os
 import socket
-from http import HTTPStatus
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,13 +25,17 @@ _PATIENCE_S = 5
 def health(config: Path) -> None:
     """Exit with 0 if a sidecar on this host is alive and makes its rounds, else with 1 and the reason.
 
-    With web.health_port the process itself is asked there; else what it has written into the store.
+    The process itself is asked: on web.health_port, else on the port of its dashboard. Where no dashboard
+    answers it goes by what the process has written into the store.
     """
     host = socket.gethostname()[:_HOST_LENGTH]
     try:
         web = parse(read(config, os.environ)).web
         if web.health_port is not None:
             click.echo(_asked(web.host, web.health_port))
+            return
+        if web.enabled and (word := _dashboard_says(web.host, web.port)):
+            click.echo(word)
             return
         with desk(config) as at, at.store.read() as conn:
             ours = [one for one in processes(conn, at.settings, now=at.now) if one.host == host]
@@ -45,17 +50,38 @@ def health(config: Path) -> None:
 
 def _asked(host: str, port: int) -> str:
     """Ask the listener for health checks; return what is well. Raises _Ill with the reason."""
+    try:
+        said = _answer(host, port)
+    except (OSError, HTTPException, ValueError) as error:
+        raise _Ill(f"Nobody answers on {host} port {port} (web.health_port): {error}.") from None
+    return _well(said, port)
+
+
+def _dashboard_says(host: str, port: int) -> str | None:
+    """Ask the dashboard; None if it is not ours that answers there. Raises _Ill with the reason."""
+    try:
+        said = _answer(host, port)
+    except (OSError, HTTPException, ValueError):
+        return None
+    return _well(said, port) if said.get("status") in {"well", "ill"} else None
+
+
+def _answer(host: str, port: int) -> dict[str, Any]:
+    """Return what /healthz says. Raises OSError, HTTPException or ValueError where there is no such thing."""
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where it listens everywhere
     connection = HTTPConnection(here, port, timeout=_PATIENCE_S)
     try:
         connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        said = json.loads(answer.read())
-    except (OSError, HTTPException, ValueError) as error:
-        raise _Ill(f"Nobody answers on {here} port {port} (web.health_port): {error}.") from None
+        said = json.loads(connection.getresponse().read())
     finally:
         connection.close()
-    if answer.status != HTTPStatus.OK:
+    if not isinstance(said, dict):
+        raise ValueError("this is no answer to /healthz")
+    return said
+
+
+def _well(said: Mapping[str, Any], port: int) -> str:
+    if said.get("status") != "well":
         raise _Ill(f"The process is ill: {said.get('reason')}.")
     return f"well: the process that listens on port {port}"
 

@@ -8,6 +8,7 @@ import pytest
 from sidecar.settings import load
 from tests.cli.conftest import Mih
 from tests.cli.seeds import Seeds
+from tests.receiver import Receiver, answer
 
 HOST = socket.gethostname()[:60]
 
@@ -146,6 +147,29 @@ def test_a_standing_tail_is_an_illness_of_those_who_tail(
     said = mih("health")
 
     assert said.code == code
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("status", "said", "code", "word"),
+    [
+        (200, '{"status": "well", "reason": null}', 0, "well: the process that listens on port"),
+        (503, '{"status": "ill", "reason": "its tail stands"}', 1, "The process is ill: its tail stands."),
+        (404, "<html>somebody else</html>", 0, "well: process 7 (all)"),
+        (200, "[]", 0, "well: process 7 (all)"),
+    ],
+)
+def test_the_dashboard_of_this_host_is_asked_if_it_is_ours(
+    mih: Mih, seeds: Seeds, *, status: int, said: str, code: int, word: str
+) -> None:
+    seeds.replica(HOST)
+    with Receiver() as receiver:
+        receiver.on("/healthz", answer(status, said.encode()))
+        mih.config.write_text(f"{mih.config.read_text()}\nweb:\n  port: {receiver.port}\n")
+
+        found = mih("health")
+
+    assert (found.code, word in found.out + found.err) == (code, True)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
