@@ -133,6 +133,8 @@
     const style = getComputedStyle(figure);
     return figure.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
   };
+  // Where a value has none beside it there is no line: it is drawn as a point.
+  const lone = (values) => [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
   const draw = (figure) => {
     const table = figure.querySelector("table.table");
     if (!window.uPlot || !table || !table.tBodies[0]?.rows.length) return;
@@ -165,7 +167,7 @@
           label: name, stroke: hue.lines[index % hue.lines.length], width: bars ? 0 : 2, paths: bars,
           fill: bars ? hue.lines[index % hue.lines.length] : undefined,
           dash: bars || index === 0 ? undefined : [[], [6, 4], [2, 3], [10, 4, 2, 4]][index % 4],
-          points: { show: xs.length < 3 }, value: (_, value) => shown(value),
+          points: { show: false, filter: bars ? undefined : (self, at) => lone(self.data[at]) }, value: (_, value) => shown(value),
         })),
       ],
     }, [xs, ...ys], (self, start) => { details.before(self.root); start(); });
