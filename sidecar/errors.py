@@ -41,6 +41,11 @@ def as_said(pattern: str, text: str) -> Said:
     return sentence
 
 
+def text_of(error: Exception) -> str:
+    """Return what an error says, as it was said: `str` of it can be said in English only."""
+    return error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+
+
 class HubError(Exception):
     """Something the user can mend went wrong."""
 
@@ -49,7 +54,7 @@ class HubError(Exception):
     @property
     def text(self) -> str:
         """What went wrong, as it was said: `str` of it can be said in English only."""
-        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
+        return text_of(self)
 
 
 class ConfigError(HubError):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
+from sidecar.errors import said
 from sidecar.settings.broker import broker_problem
 
 DRIVERS = ("mysql+pymysql", "mariadb+pymysql", "postgresql+psycopg", "sqlite")
@@ -96,7 +97,7 @@ def base_url_problem(transport: str, url: str) -> str | None:
 def _soap_problem(url: str) -> str | None:
     """Say why no WSDL can be there; unlike a prefix of URLs, its URL may end in `?wsdl`."""
     if "#" in url:
-        return "no # here: this is the URL of the service's WSDL"
+        return said("no # here: this is the URL of the service's WSDL")
     return _rest_problem(url.partition("?")[0])
 
 
@@ -105,15 +106,15 @@ def _rest_problem(url: str) -> str | None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return "this is no URL: its host or port cannot be read"
+        return said("this is no URL: its host or port cannot be read")
     if parts.scheme not in ("http", "https") or not host:
-        return "expected a URL such as https://crm.example.org/api"
+        return said("expected a URL such as https://crm.example.org/api")
     if parts.username is not None:
-        return "no user and password here: use auth: {type: basic, username: ..., password: ...}"
+        return said("no user and password here: use auth: {type: basic, username: ..., password: ...}")
     if "?" in url or "#" in url:
-        return "no ? and no # here: a rule's endpoint is appended, and it may hold a query"
+        return said("no ? and no # here: a rule's endpoint is appended, and it may hold a query")
     if re.search(r"[\x00-\x20\x7f]", url) or port == 0:
-        return "this is no URL: it holds a blank or a control character, or the port 0"
+        return said("this is no URL: it holds a blank or a control character, or the port 0")
     return None
 
 

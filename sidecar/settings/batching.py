@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from sidecar.errors import said
 from sidecar.settings.section import Section
 from sidecar.settings.values import WITHOUT_BODY, Wait
 
@@ -27,8 +28,8 @@ class BatchSettings(Section):
 
 
 _ONE_BY_ONE = {
-    "amqp": "to RabbitMQ a backlog is sent together anyway, each delivery as a message of its own",
-    "soap": "an operation takes one delivery",
+    "amqp": said("to RabbitMQ a backlog is sent together anyway, each delivery as a message of its own"),
+    "soap": said("an operation takes one delivery"),
 }
 _NO_ARRAY = ("form", "xml", "text")
 
@@ -38,19 +39,25 @@ _JSON = re.compile(r"[/+]json\s*(;|$)", re.IGNORECASE)
 def batch_problems(rule: Mapping[str, Any], service: Mapping[str, Any]) -> Iterator[str]:
     """Say why the deliveries of a rule cannot share requests. Both are as written in the file."""
     if service.get("type") in _ONE_BY_ONE:
-        yield f"this is for services of type rest: {_ONE_BY_ONE[service['type']]}; leave batch away"
+        why = _ONE_BY_ONE[service["type"]]
+        yield said("this is for services of type rest: %(why)s; leave batch away", why=why)
         return
     written = rule.get("format") or service.get("format")
     if written in _NO_ARRAY:
-        yield f"a batch is a JSON array: format has to be json, cloudevents or xapi, it is {written}"
+        yield said(
+            "a batch is a JSON array: format has to be json, cloudevents or xapi, it is %(format)s",
+            format=written,
+        )
     if written == "cloudevents" and service.get("cloudevents") == "binary":
-        yield "only structured CloudEvents can share a request: write cloudevents: structured for the service"
+        yield said(
+            "only structured CloudEvents can share a request: write cloudevents: structured for the service"
+        )
     if rule.get("method") in WITHOUT_BODY:
-        yield f"{rule['method']} has no body to put a batch in: use POST, PUT or PATCH"
+        yield said("%(method)s has no body to put a batch in: use POST, PUT or PATCH", method=rule["method"])
     headers = rule.get("headers")
     named = headers.items() if isinstance(headers, dict) else ()
     if any(str(name).lower() == "content-type" and not is_json(str(value)) for name, value in named):
-        yield "a batch is a JSON array: take the header Content-Type out, or name a type of JSON there"
+        yield said("a batch is a JSON array: take the header Content-Type out, or name a type of JSON there")
 
 
 def is_json(content_type: str | None) -> bool:

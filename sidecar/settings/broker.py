@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from sidecar.errors import said, text_of
 from sidecar.settings.wording import did_you_mean
 
 _EXAMPLE = "amqp://broker.example.org/vhost?exchange=moodle"
@@ -68,7 +69,7 @@ def broker_problem(url: str) -> str | None:
     try:
         read_broker(url)
     except ValueError as error:
-        return str(error)
+        return text_of(error)
     return None
 
 
@@ -76,20 +77,22 @@ def read_broker(url: str) -> Broker:
     """Return what a URL names, its user and password left out. Raises ValueError with a sentence."""
     rest = part(url).url
     if re.search(r"[\x00-\x20\x7f]", rest):
-        raise ValueError("this is no URL: it holds a blank or a control character")
+        raise ValueError(said("this is no URL: it holds a blank or a control character"))
     try:
         parts = urlsplit(rest)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(f"this is no URL: its host or port cannot be read; {_ESCAPED}") from None
+        raise ValueError(
+            said("this is no URL: its host or port cannot be read; %(escaped)s", escaped=_ESCAPED)
+        ) from None
     if parts.scheme not in _PORTS or not host:
-        raise ValueError(f"expected a URL such as {_EXAMPLE}, amqps:// with TLS")
+        raise ValueError(said("expected a URL such as %(example)s, amqps:// with TLS", example=_EXAMPLE))
     if "@" in rest.partition("?")[0]:
-        raise ValueError(f"this holds an @ after the host; {_ESCAPED}")
+        raise ValueError(said("this holds an @ after the host; %(escaped)s", escaped=_ESCAPED))
     if port == 0:
-        raise ValueError("this is no URL: its port is 0")
+        raise ValueError(said("this is no URL: its port is 0"))
     if "#" in rest:
-        raise ValueError("no # here: in the name of a queue or a routing key it is written %23")
+        raise ValueError(said("no # here: in the name of a queue or a routing key it is written %23"))
     names = _names(parts.query)
     return Broker(
         host,
@@ -103,14 +106,14 @@ def read_broker(url: str) -> Broker:
     )
 
 
-_ESCAPED = "in the user name and the password %40 stands for @, %2F for /, %3A for :"
+_ESCAPED = said("in the user name and the password %40 stands for @, %2F for /, %3A for :")
 
 
 def _vhost(path: str) -> str:
     if path in ("", "/", "//"):
         return "/"
     if "/" in path[1:]:
-        raise ValueError("a / within the name of the virtual host is written %2F")
+        raise ValueError(said("a / within the name of the virtual host is written %2F"))
     return unquote(path[1:])
 
 
@@ -119,18 +122,22 @@ def _names(query: str) -> dict[str, str]:
     names = dict(pairs)
     for key, value in pairs:
         if key not in _KEYS:
-            raise ValueError(f"after the ? there is an unknown key{did_you_mean(key, _KEYS)}")
+            raise ValueError(
+                said("after the ? there is an unknown key%(hint)s", hint=did_you_mean(key, _KEYS))
+            )
         if len(value.encode("utf-8", "replace")) > _LONGEST:
-            raise ValueError(f"{key} is longer than {_LONGEST} bytes")
+            raise ValueError(said("%(key)s is longer than %(longest)s bytes", key=key, longest=_LONGEST))
     if len(names) < len(pairs):
-        raise ValueError("after the ? there is a key that is written twice")
+        raise ValueError(said("after the ? there is a key that is written twice"))
     if names.get("dlq") and not names.get("queue_declare"):
-        raise ValueError("dlq belongs to a queue that is declared: name it in queue_declare")
+        raise ValueError(said("dlq belongs to a queue that is declared: name it in queue_declare"))
     if names.get("dlq") and names["dlq"] == names["queue_declare"]:
-        raise ValueError("queue_declare and dlq name the same queue")
+        raise ValueError(said("queue_declare and dlq name the same queue"))
     if names.get("queue_declare") and names.get("exchange") and "routing_key" not in names:
         raise ValueError(
-            "queue_declare with an exchange needs routing_key, the key that binds the queue"
-            " (%23 stands for the # that takes all of a topic exchange)"
+            said(
+                "queue_declare with an exchange needs routing_key, the key that binds the queue"
+                " (%23 stands for the # that takes all of a topic exchange)"
+            )
         )
     return names

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sidecar.errors import said
 from sidecar.model import EVENT_COLUMNS
 from sidecar.settings.addresses import base_url_problem, database_url_problem
 from sidecar.settings.batching import batch_problems
@@ -60,24 +61,27 @@ def _service(place: str, service: Mapping[str, Any], source: Source) -> _Found:
     kind_of = service.get("type", "rest")
     if isinstance(kind_of, str) and kind_of not in TRANSPORTS and kind_of not in known_types():
         shown = source.quote(f"{place}.type", kind_of)
-        yield Problem(f"{place}.type", f"unknown type {shown}; there is {listing(known_types())}")
+        yield Problem(
+            f"{place}.type",
+            said("unknown type %(shown)s; there is %(names)s", shown=shown, names=listing(known_types())),
+        )
     url = service.get("base_url")
     if isinstance(url, str) and url:
         yield from _problem(f"{place}.base_url", base_url_problem(str(kind_of), url))
     auth = _mapping(service.get("auth")).get("type")
     if auth == "wsse" and kind_of != "soap":
-        yield Problem(f"{place}.auth", "wsse is for services of type soap: use {type: basic, ...} here")
+        yield Problem(f"{place}.auth", said("wsse is for services of type soap: use {type: basic, ...} here"))
     if service.get("soap") and kind_of != "soap":
-        yield Problem(f"{place}.soap", "this is for services of type soap only")
+        yield Problem(f"{place}.soap", said("this is for services of type soap only"))
     address = _mapping(service.get("soap")).get("address")
     if isinstance(address, str) and address:
         yield from _problem(f"{place}.soap.address", base_url_problem("soap", address))
     for option, text in outside_problems(service):
         yield Problem(f"{place}.{option}", text)
     if kind_of == "soap" and auth == "oauth2":
-        yield Problem(f"{place}.auth", "oauth2 is for services of type rest only")
+        yield Problem(f"{place}.auth", said("oauth2 is for services of type rest only"))
     if kind_of == "amqp" and auth in ("bearer", "apikey", "oauth2"):
-        text = "a broker wants a user and a password: use {type: basic, username: ..., password: ...}"
+        text = said("a broker wants a user and a password: use {type: basic, username: ..., password: ...}")
         yield Problem(f"{place}.auth", text)
 
 
@@ -93,9 +97,16 @@ def _lease(values: Mapping[str, Any], services: Mapping[str, Any], rules: list[A
         timeout = timeouts[longest]
         yield Problem(
             "dispatch.lease",
-            f"{lease:g} seconds are too short, it must be more than {timeout + LEASE_MARGIN_S:g}: the timeout"
-            f" of {longest} ({timeout:g}) and {LEASE_MARGIN_S} to settle, or another process"
-            " takes over what is still being sent",
+            said(
+                "%(lease)s seconds are too short, it must be more than %(least)s:"
+                " the timeout of %(longest)s (%(timeout)s) and %(margin)s to settle, or"
+                " another process takes over what is still being sent",
+                lease=f"{lease:g}",
+                least=f"{timeout + LEASE_MARGIN_S:g}",
+                longest=longest,
+                timeout=f"{timeout:g}",
+                margin=LEASE_MARGIN_S,
+            ),
         )
 
 
@@ -111,19 +122,23 @@ def _rule(place: str, rule: Mapping[str, Any], services: list[str], source: Sour
     service = rule.get("service")
     if isinstance(service, str) and service not in services:
         shown = source.quote(f"{place}.service", service)
-        yield Problem(f"{place}.service", f"unknown service {shown}{did_you_mean(service, services)}")
+        yield Problem(
+            f"{place}.service",
+            said("unknown service %(shown)s%(hint)s", shown=shown, hint=did_you_mean(service, services)),
+        )
     yield from _events(f"{place}.event", rule.get("event"), source)
     for column, wanted in _mapping(rule.get("where")).items():
         yield from _column(f"{place}.where.{column}", column, wanted)
     endpoint = rule.get("endpoint")
     if isinstance(endpoint, str) and re.match(r"\s*[a-z][a-z0-9+.-]*://", endpoint, re.IGNORECASE):
-        text = "it is appended to the service's base_url: write the path only, such as /users"
+        text = said("it is appended to the service's base_url: write the path only, such as /users")
         yield Problem(f"{place}.endpoint", text)
     yield from _payload(f"{place}.payload", rule.get("payload"))
     for name in _mapping(rule.get("headers")):
         if f"{place}.headers.{name}" in source.origins:
-            text = (
-                f"a rule's headers are kept with its deliveries: put secrets into services.{service}.headers"
+            text = said(
+                "a rule's headers are kept with its deliveries: put secrets into %(at)s",
+                at=f"services.{service}.headers",
             )
             yield Problem(f"{place}.headers.{name}", text)
 
@@ -137,10 +152,14 @@ def _batch(place: str, rule: Mapping[str, Any], services: Mapping[str, Any]) -> 
 def _payload(place: str, payload: object) -> _Found:
     if isinstance(payload, bool | int | float):
         yield Problem(
-            place, f"expected a template, the name of a file, a mapping or a list, got {kind(payload)}"
+            place,
+            said(
+                "expected a template, the name of a file, a mapping or a list, got %(kind)s",
+                kind=kind(payload),
+            ),
         )
     elif isinstance(payload, str) and not payload.strip():
-        yield Problem(place, "this is empty; to send the whole event leave the key away")
+        yield Problem(place, said("this is empty; to send the whole event leave the key away"))
 
 
 def _events(place: str, event: object, source: Source) -> _Found:
@@ -162,15 +181,17 @@ def event_problem(event: str, *, repeat: bool = True) -> str | None:
     if _EVENT.fullmatch(event) or ("*" in event and _PATTERN.fullmatch(event) and "\\\\" not in event):
         return None
     if re.search(r"[\x00-\x1f\x7f]", event):
-        return "YAML read a backslash as an escape: write it without quotes, or in single quotes"
+        return said("YAML read a backslash as an escape: write it without quotes, or in single quotes")
     mended = _mended(event) if repeat else None
     if mended is None:
-        return r"an event looks like \core\event\user_created, a pattern like \mod_quiz\event\*, and * is all"
+        return said(
+            r"an event looks like \core\event\user_created, a pattern like \mod_quiz\event\*, and * is all"
+        )
     if "/" in event:
-        return f'Moodle writes events with backslashes, did you mean "{mended}"?'
+        return said('Moodle writes events with backslashes, did you mean "%(name)s"?', name=mended)
     if "\\\\" in event:
-        return f'only inside double quotes a backslash is doubled, did you mean "{mended}"?'
-    return f'did you mean "{mended}"?'
+        return said('only inside double quotes a backslash is doubled, did you mean "%(name)s"?', name=mended)
+    return said('did you mean "%(name)s"?', name=mended)
 
 
 def _mended(event: str) -> str | None:
@@ -185,11 +206,14 @@ def _mended(event: str) -> str | None:
 def _column(place: str, column: str, wanted: object) -> _Found:
     columns = [name for name in EVENT_COLUMNS if name != "other"]
     if column not in columns:
-        text = "other cannot be looked into here: use when, such as other.auth != 'nologin'"
-        yield Problem(place, text if column == "other" else f"unknown column{did_you_mean(column, columns)}")
+        if column == "other":
+            text = said("other cannot be looked into here: use when, such as other.auth != 'nologin'")
+        else:
+            text = said("unknown column%(hint)s", hint=did_you_mean(column, columns))
+        yield Problem(place, text)
         return
     if wanted == []:
-        yield Problem(place, "an empty list matches nothing")
+        yield Problem(place, said("an empty list matches nothing"))
     for number, one in enumerate(wanted if isinstance(wanted, list) else []):
         yield from _problem(child(place, number), _misfit(column, one))
     if not isinstance(wanted, list):
@@ -200,17 +224,19 @@ def _misfit(column: str, wanted: object) -> str | None:
     if wanted is None:
         return None
     if column not in NUMERIC_COLUMNS:
-        return (
-            None if isinstance(wanted, str) else f"{column} holds text, got {kind(wanted)}{_quotes(wanted)}"
-        )
+        if isinstance(wanted, str):
+            return None
+        if isinstance(wanted, bool | int | float):
+            return said(
+                "%(column)s holds text, got %(kind)s: put it in quotes", column=column, kind=kind(wanted)
+            )
+        return said("%(column)s holds text, got %(kind)s", column=column, kind=kind(wanted))
     whole = (isinstance(wanted, int) and not isinstance(wanted, bool)) or (
         isinstance(wanted, str) and is_whole(wanted)
     )
-    return None if whole else f"{column} holds whole numbers, got {kind(wanted)}"
-
-
-def _quotes(wanted: object) -> str:
-    return ": put it in quotes" if isinstance(wanted, bool | int | float) else ""
+    if whole:
+        return None
+    return said("%(column)s holds whole numbers, got %(kind)s", column=column, kind=kind(wanted))
 
 
 def _twins(source: Source, rules: list[Any]) -> _Found:
@@ -218,8 +244,10 @@ def _twins(source: Source, rules: list[Any]) -> _Found:
     for number, rule in enumerate(rules):
         name, place = _mapping(rule).get("name"), f"{child('rules', number)}.name"
         if isinstance(name, str) and name in first:
-            text = (
-                f"there is already a rule {source.quote(place, name)} on line {first[name]}; names are unique"
+            text = said(
+                "there is already a rule %(name)s on line %(line)s; names are unique",
+                name=source.quote(place, name),
+                line=first[name],
             )
             yield Problem(place, text)
         elif isinstance(name, str):

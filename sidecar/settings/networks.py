@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from sidecar.errors import said
+
 IPNetwork = IPv4Network | IPv6Network
 
 
@@ -30,9 +32,10 @@ def _range(text: str) -> str:
 
 def _hint(text: str) -> str:
     try:
-        return f"this has bits beyond its length: write {ip_network(text.strip(), strict=False)}"
+        mended = ip_network(text.strip(), strict=False)
+        return said("this has bits beyond its length: write %(range)s", range=str(mended))
     except ValueError:
-        return "expected a range of addresses such as 10.20.0.0/16, 192.0.2.7 or fd00:20::/32"
+        return said("expected a range of addresses such as 10.20.0.0/16, 192.0.2.7 or fd00:20::/32")
 
 
 Range = Annotated[str, AfterValidator(_range)]

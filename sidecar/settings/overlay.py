@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sidecar.errors import said, text_of
 from sidecar.settings.definitions import Definition, Flaw, Kind, Made
 from sidecar.settings.files import Files
 from sidecar.settings.fitting import fit_rule, fit_service, plain
@@ -109,7 +110,9 @@ class Resolved:
     def _beside(self, name: str, place: str) -> str:
         folder = self.source.path.parent.absolute()
         if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
-            self.problems.append(Problem(place, f"name a file below {folder}, such as tls/ca.pem"))
+            self.problems.append(
+                Problem(place, said("name a file below %(folder)s, such as tls/ca.pem", folder=folder))
+            )
             return UNREADABLE
         return str(folder / name)
 
@@ -120,7 +123,7 @@ class Resolved:
         try:
             return read_payload(name, self.source.path.parent / "payloads", Files()).text
         except ValueError as error:
-            self.problems.append(Problem(place, str(error)))
+            self.problems.append(Problem(place, text_of(error)))
             return text
 
 
@@ -144,7 +147,7 @@ class _Laying:
     def service(self, definition: Definition) -> None:
         name = definition.name
         if name in self._settings.services:
-            self._shadow(definition, f"the file has a service {name}, which is in force")
+            self._shadow(definition, said("the file has a service %(name)s, which is in force", name=name))
             return
         found = resolved(self._source, definition)
         fit = fit_service(self._source, name, found.section)
@@ -155,13 +158,13 @@ class _Laying:
     def rule(self, definition: Definition) -> None:
         name = definition.name
         if name in self._rules_of_file:
-            self._shadow(definition, f"the file has a rule {name}, which is in force")
+            self._shadow(definition, said("the file has a rule %(name)s, which is in force", name=name))
             return
         found = resolved(self._source, definition)
         fit = fit_rule(self._source, _named(found.section, name), written(self._services))
         problems = [*found.problems, *fit.problems]
         if fit.rule is None or problems:
-            reason = _sentence(problems) or "it cannot be read"
+            reason = _sentence(problems) or said("it cannot be read")
             self._flaws.append(Flaw(Kind.RULE, name, reason))
             return
         self._made[1].add(name)
@@ -209,5 +212,11 @@ def _named(section: Any, name: str) -> Any:
 
 def _sentence(problems: Iterable[Problem]) -> str | None:
     """Return all problems in one line, None if there are none."""
-    lines = [f"{one.place}: {one.text}" if one.place else one.text for one in problems]
-    return "; ".join(dict.fromkeys(lines)) or None
+    lines = dict.fromkeys(
+        said("%(place)s: %(text)s", place=one.place, text=one.text) if one.place else one.text
+        for one in problems
+    )
+    whole: str | None = None
+    for line in lines:
+        whole = said("%(first)s; %(rest)s", first=whole, rest=line) if whole else line
+    return whole

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.errors import said
 from sidecar.settings.files import Files
 from sidecar.settings.gallery import gallery, gallery_folder
 from sidecar.settings.wording import listing, suggest
@@ -32,17 +33,30 @@ def read_payload(name: str, folder: Path, files: Files) -> PayloadFile:
     """Return the text of a file under `folder`, or of the gallery. Raises ValueError with a sentence."""
     path = folder / name
     if not _inside(path, folder):
-        raise ValueError(f'a payload file has to be inside {folder}, "{name}" is not')
+        raise ValueError(
+            said('a payload file has to be inside %(folder)s, "%(name)s" is not', folder=folder, name=name)
+        )
     try:
         path, text = _read(path, gallery_folder() / name, files)
     except FileNotFoundError:
-        raise ValueError(f'there is no file "{name}" in {folder}{_others(name, folder)}') from None
+        raise ValueError(
+            said(
+                'there is no file "%(name)s" in %(folder)s%(others)s',
+                name=name,
+                folder=folder,
+                others=_others(name, folder),
+            )
+        ) from None
     except UnicodeDecodeError:
-        raise ValueError(f'the payload file "{name}" is not UTF-8') from None
+        raise ValueError(said('the payload file "%(name)s" is not UTF-8', name=name)) from None
     except OSError as error:
-        raise ValueError(f'the payload file "{name}" cannot be read: {error.strerror}') from None
+        raise ValueError(
+            said(
+                'the payload file "%(name)s" cannot be read: %(strerror)s', name=name, strerror=error.strerror
+            )
+        ) from None
     if not text.strip():
-        raise ValueError(f'the payload file "{name}" is empty')
+        raise ValueError(said('the payload file "%(name)s" is empty', name=name))
     return PayloadFile(path, text)
 
 

@@ -9,6 +9,7 @@ from pydantic import (
     model_validator,
 )
 
+from sidecar.errors import said
 from sidecar.settings.section import Section
 from sidecar.settings.values import (
     Limit,
@@ -20,7 +21,7 @@ from sidecar.settings.values import (
 
 def _not_empty(schedule: tuple[float, ...]) -> tuple[float, ...]:
     if not schedule:
-        raise ValueError("an empty list is no schedule: name the waits, such as [5s, 30s, 5m]")
+        raise ValueError(said("an empty list is no schedule: name the waits, such as [5s, 30s, 5m]"))
     return schedule
 
 
@@ -34,7 +35,9 @@ _REPLACED = ("max_retries", "backoff", "max_backoff")
 def _refuse_beside_schedule(named: Iterable[str]) -> None:
     beside = sorted(set(named) & set(_REPLACED))
     if beside:
-        raise ValueError(f"schedule has one wait for each retry: leave {' and '.join(beside)} away")
+        raise ValueError(
+            said("schedule has one wait for each retry: leave %(names)s away", names=" and ".join(beside))
+        )
 
 
 class RetrySettings(Section):

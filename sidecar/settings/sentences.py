@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from sidecar.errors import said, text_of
 from sidecar.settings.schema import Settings
 from sidecar.settings.section import Section
 from sidecar.settings.source import Problem, child
@@ -38,61 +39,67 @@ def problems_of(error: ValidationError, values: object) -> Iterator[Problem]:
 def _sentence(error: ErrorDetails, value: object, steps: _Steps) -> str:
     context = error.get("ctx", {})
     if error["type"] == "missing":
-        return f"missing{_description(steps)}"
+        return said("missing%(description)s", description=_description(steps))
     if error["type"] == "extra_forbidden":
-        return f"unknown key{did_you_mean(str(steps[-1]), _keys(steps[:-1]))}"
+        return said("unknown key%(hint)s", hint=did_you_mean(str(steps[-1]), _keys(steps[:-1])))
     speak = _SENTENCES.get(error["type"])
     return speak(context, value) if speak else _wanted(error["type"], context, value)
 
 
+_NOT_HERE: str = said("this has a character that cannot stand here")
 _SENTENCES: dict[str, Callable[[Mapping[str, Any], object], str]] = {
-    "value_error": lambda context, _: str(context["error"]),
+    "value_error": lambda context, _: text_of(context["error"]),
     "string_type": lambda _, value: not_text(value),
-    "union_tag_invalid": lambda *_: f"unknown type; there is {_AUTHS}",
-    "union_tag_not_found": lambda *_: f"its type is missing; there is {_AUTHS}",
+    "union_tag_invalid": lambda *_: said(
+        "unknown type; there is none, bearer, apikey, basic, oauth2 and wsse"
+    ),
+    "union_tag_not_found": lambda *_: said(
+        "its type is missing; there is none, bearer, apikey, basic, oauth2 and wsse"
+    ),
     "string_pattern_mismatch": lambda context, _: PATTERN_WORDS.get(context["pattern"], _NOT_HERE),
-    "string_too_short": lambda *_: "this must not be empty",
-    "too_short": lambda *_: "this must not be empty",
-    "string_too_long": lambda context, _: f"at most {context['max_length']} characters",
+    "string_too_short": lambda *_: said("this must not be empty"),
+    "too_short": lambda *_: said("this must not be empty"),
+    "string_too_long": lambda context, _: said("at most %(n)s characters", n=context["max_length"]),
     "literal_error": lambda context, value: _one_of(re.findall(r"'([^']*)'", context["expected"]), value),
 }
-_AUTHS = "none, bearer, apikey, basic, oauth2 and wsse"
-_NOT_HERE = "this has a character that cannot stand here"
 
 
 def _wanted(error_type: str, context: Mapping[str, Any], value: object) -> str:
     for start, wanted in _WANTED.items():
         if error_type.startswith(start):
-            return f"expected {wanted}, got {kind(value)}"
+            return said("expected %(wanted)s, got %(kind)s", wanted=wanted, kind=kind(value))
     for bound, words in _BOUNDS.items():
         if error_type == bound:
-            return f"must be {words} {next(iter(context.values())):g}"
-    return f"this cannot stand here ({error_type.replace('_', ' ')})"
+            return words(f"{next(iter(context.values())):g}")
+    return said("this cannot stand here (%(kind)s)", kind=error_type.replace("_", " "))
 
 
 _WANTED = {
-    "int": "a whole number",
-    "float": "a number",
-    "finite": "a number",
-    "bool": "true or false",
-    "model": "a mapping (key: value)",
-    "dict": "a mapping (key: value)",
-    "mapping": "a mapping (key: value)",
-    "tuple": "a list (- item)",
+    "int": said("a whole number"),
+    "float": said("a number"),
+    "finite": said("a number"),
+    "bool": said("true or false"),
+    "model": said("a mapping (key: value)"),
+    "dict": said("a mapping (key: value)"),
+    "mapping": said("a mapping (key: value)"),
+    "tuple": said("a list (- item)"),
 }
-_BOUNDS = {
-    "greater_than": "more than",
-    "greater_than_equal": "at least",
-    "less_than": "less than",
-    "less_than_equal": "at most",
+_BOUNDS: dict[str, Callable[[str], str]] = {
+    "greater_than": lambda bound: said("must be more than %(bound)s", bound=bound),
+    "greater_than_equal": lambda bound: said("must be at least %(bound)s", bound=bound),
+    "less_than": lambda bound: said("must be less than %(bound)s", bound=bound),
+    "less_than_equal": lambda bound: said("must be at most %(bound)s", bound=bound),
 }
 
 
 def _one_of(choices: Sequence[str], value: object) -> str:
     if not isinstance(value, str):
-        return f"expected {listing(choices)}, got {kind(value)}"
+        return said("expected %(wanted)s, got %(kind)s", wanted=listing(choices), kind=kind(value))
     found = suggest(value, choices)
-    return f"expected one of {', '.join(choices)}" + (f"; did you mean {found}?" if found else "")
+    names = ", ".join(choices)
+    if found:
+        return said("expected one of %(names)s; did you mean %(found)s?", names=names, found=found)
+    return said("expected one of %(names)s", names=names)
 
 
 def _steps(error: ErrorDetails, values: object) -> _Steps:

@@ -11,6 +11,7 @@ from pydantic import (
     model_validator,
 )
 
+from sidecar.errors import said
 from sidecar.settings.broker import part
 from sidecar.settings.credentials import Auth, NoAuth, SigningSettings, TlsSettings
 from sidecar.settings.networks import NetworkRules
@@ -192,6 +193,6 @@ class Service(Section):
         if parted is None or parted.user is None:
             return data
         if data.get("auth") not in (None, {"type": "none"}):
-            raise ValueError("user and password stand in base_url and in auth: keep them in auth only")
+            raise ValueError(said("user and password stand in base_url and in auth: keep them in auth only"))
         auth = {"type": "basic", "username": parted.user, "password": parted.password}
         return {**data, "base_url": parted.url, "auth": auth}

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from sidecar.errors import said
 from sidecar.settings.nodes import BadYaml, compose, scalar
 
 _MOST_VALUES = 5_000
@@ -16,20 +17,22 @@ def mapping(text: str) -> dict[str, Any]:
         node = compose(text)
         found = None if node is None else _value(node, iter(range(_MOST_VALUES)))
     except BadYaml as error:
-        at = f"line {error.line}: " if error.line else ""
-        raise ValueError(f"{at}{error}") from None
+        what = error.args[0]
+        raise ValueError(
+            said("line %(n)s: %(error)s", n=error.line, error=what) if error.line else what
+        ) from None
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(said("it is nested too deeply")) from None
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise ValueError("expected a mapping: one `key: value` in a line")
+        raise ValueError(said("expected a mapping: one `key: value` in a line"))
     return found
 
 
 def _value(node: yaml.Node, left: Iterator[int]) -> Any:
     if next(left, None) is None:
-        raise ValueError(f"more than {_MOST_VALUES:,} values are too many")
+        raise ValueError(said("more than %(n)s values are too many", n=f"{_MOST_VALUES:,}"))
     match node:
         case yaml.ScalarNode():
             return scalar(node)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
+from sidecar.errors import said
 from sidecar.settings.wording import kind, not_text
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -45,15 +46,17 @@ SITE_URL_PATTERN = r"^$|^https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*$"
 
 # What the patterns mean, for people.
 PATTERN_WORDS = {
-    NAME_PATTERN: "use letters, digits, dot, dash and underscore, and start with a letter or a digit",
-    USER_PATTERN: "use letters, digits and . _ @ + -, and start with a letter or a digit",
-    PREFIX_PATTERN: "use letters, digits and underscore",
-    TABLE_PATTERN: "use letters, digits and underscore",
-    URI_PATTERN: "this is no URI: percent-encode what is not ASCII",
-    SITE_URL_PATTERN: "write Moodle's address without a slash at its end, such as https://moodle.example.org",
-    HEADER_PATTERN: "this is no header name: use letters, digits and dashes",
-    HOST_PATTERN: "this is no address: write 127.0.0.1, ::1, 0.0.0.0 or a name",
-    QUERY_PATTERN: "use letters, digits, dot, dash, underscore and tilde",
+    NAME_PATTERN: said("use letters, digits, dot, dash and underscore, and start with a letter or a digit"),
+    USER_PATTERN: said("use letters, digits and . _ @ + -, and start with a letter or a digit"),
+    PREFIX_PATTERN: said("use letters, digits and underscore"),
+    TABLE_PATTERN: said("use letters, digits and underscore"),
+    URI_PATTERN: said("this is no URI: percent-encode what is not ASCII"),
+    SITE_URL_PATTERN: said(
+        "write Moodle's address without a slash at its end, such as https://moodle.example.org"
+    ),
+    HEADER_PATTERN: said("this is no header name: use letters, digits and dashes"),
+    HOST_PATTERN: said("this is no address: write 127.0.0.1, ::1, 0.0.0.0 or a name"),
+    QUERY_PATTERN: said("use letters, digits, dot, dash, underscore and tilde"),
 }
 
 _DURATION = re.compile(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*([smhd]?)\s*")
@@ -68,7 +71,7 @@ def parse_duration(value: object) -> object:
         found = _DURATION.fullmatch(value)
         if found:
             return float(found[1]) * _UNITS[found[2] or "s"]
-        raise ValueError("use seconds, or a figure with a unit such as 90s, 15m, 24h, 7d, or none")
+        raise ValueError(said("use seconds, or a figure with a unit such as 90s, 15m, 24h, 7d, or none"))
     return value
 
 
@@ -76,19 +79,26 @@ def _seconds(value: object) -> float:
     if isinstance(value, str):
         found = _DURATION.fullmatch(value)
         value = float(found[1]) * _UNITS[found[2] or "s"] if found else value
-    return _figure(value, "a number of seconds", hint=": write 5, 90s, 15m or 24h")
+    return _figure(value, said("a number of seconds"), hint=said(": write 5, 90s, 15m or 24h"))
 
 
 def _days(value: object) -> float:
     if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*d?\s*", value):
         value = float(value.strip(" \td"))
-    return _figure(value, "a number of days", hint=": write 7 or 0.5")
+    return _figure(value, said("a number of days"), hint=said(": write 7 or 0.5"))
 
 
 def _figure(value: object, wanted: str, *, hint: str = "") -> float:
     # No honest figure is that large, and float() has no room for a larger one.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
-        raise ValueError(f"expected {wanted}, got {kind(value)}{hint if isinstance(value, str) else ''}")
+        raise ValueError(
+            said(
+                "expected %(wanted)s, got %(kind)s%(hint)s",
+                wanted=wanted,
+                kind=kind(value),
+                hint=hint if isinstance(value, str) else "",
+            )
+        )
     return float(value)
 
 
@@ -99,7 +109,7 @@ def _limit(value: object) -> object:
 
 def _age(value: object) -> object:
     seconds = parse_duration(value)
-    return None if seconds is None else _figure(seconds, "a number of seconds, 24h, 7d ..., or none")
+    return None if seconds is None else _figure(seconds, said("a number of seconds, 24h, 7d ..., or none"))
 
 
 def _share(value: object) -> object:
@@ -107,7 +117,7 @@ def _share(value: object) -> object:
     found = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*(%?)\s*", value) if isinstance(value, str) else None
     if isinstance(value, str) and found:
         value = float(found[1]) / (100 if found[2] else 1)
-    return _figure(value, "a share", hint=": write 0.2 or 20%")
+    return _figure(value, said("a share"), hint=said(": write 0.2 or 20%"))
 
 
 _RATE = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(?:/\s*(s|m|min|h))?\s*")
@@ -121,16 +131,16 @@ def _rate(value: object) -> object:
     found = _RATE.fullmatch(value) if isinstance(value, str) else None
     if found:
         value = float(found[1]) / _PER_S[found[2]]
-    return _figure(value, "a rate", hint=": write 10/s, 600/min, 1000/h, or none")
+    return _figure(value, said("a rate"), hint=said(": write 10/s, 600/min, 1000/h, or none"))
 
 
 def _sendable(secret: SecretStr) -> SecretStr:
     """Refuse what no HTTP header can carry: it would fail at every request, long after the start."""
     text = secret.get_secret_value()
     if re.search(r"[\x00-\x1f\x7f]", text):
-        raise ValueError("has a line break or another control character")
+        raise ValueError(said("has a line break or another control character"))
     if not text.isascii():
-        raise ValueError("has a character that a header cannot carry (only ASCII can be sent)")
+        raise ValueError(said("has a character that a header cannot carry (only ASCII can be sent)"))
     return secret
 
 
@@ -142,11 +152,14 @@ def _token(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if len(text) < SHORTEST_TOKEN:
         raise ValueError(
-            f"is shorter than {SHORTEST_TOKEN} characters and could be guessed; this makes one:"
-            " openssl rand -hex 32"
+            said(
+                "is shorter than %(least)s characters and could be guessed;"
+                " this makes one: openssl rand -hex 32",
+                least=SHORTEST_TOKEN,
+            )
         )
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
-        raise ValueError("use letters, digits and - . _ ~ + /; this makes one: openssl rand -hex 32")
+        raise ValueError(said("use letters, digits and - . _ ~ + /; this makes one: openssl rand -hex 32"))
     return secret
 
 
@@ -159,14 +172,14 @@ _ARGON2 = re.compile(
 def _password_hash(secret: SecretStr) -> SecretStr:
     """Refuse what is no hash, most of all a password."""
     if not _ARGON2.fullmatch(secret.get_secret_value()):
-        raise ValueError("is no hash of argon2id: `mih users hash` asks for a password and prints one")
+        raise ValueError(said("is no hash of argon2id: `mih users hash` asks for a password and prints one"))
     return secret
 
 
 def _header_names(headers: Mapping[str, object]) -> Mapping[str, object]:
     for name in headers:
         if not re.fullmatch(HEADER_PATTERN, name):
-            raise ValueError(f'"{name}" is no header name: use letters, digits and dashes')
+            raise ValueError(said('"%(name)s" is no header name: use letters, digits and dashes', name=name))
         _own_header(name)
     return headers
 
@@ -174,7 +187,9 @@ def _header_names(headers: Mapping[str, object]) -> Mapping[str, object]:
 def _own_header(name: str) -> str:
     """Refuse what would be overruled in silence or break the message."""
     if name.lower() in FRAMING_HEADERS:
-        raise ValueError(f"{name} is set by the transport, from the body and the URL: take it out")
+        raise ValueError(
+            said("%(name)s is set by the transport, from the body and the URL: take it out", name=name)
+        )
     return name
 
 
@@ -189,7 +204,9 @@ def _start(value: object) -> str | int:
             return value.isoformat()
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise ValueError("use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z")
+    raise ValueError(
+        said("use latest, beginning, a log id such as 12345, or a time such as 2026-03-01T08:00:00Z")
+    )
 
 
 def _time(text: str) -> datetime | None:
@@ -204,12 +221,14 @@ def _patterns(value: object) -> object:
     if isinstance(value, str):
         return value
     if not isinstance(value, list | tuple):
-        raise ValueError(f"expected an event class, a pattern or a list of them, got {kind(value)}")
+        raise ValueError(
+            said("expected an event class, a pattern or a list of them, got %(kind)s", kind=kind(value))
+        )
     wrong = next((item for item in value if not isinstance(item, str)), "")
     if not isinstance(wrong, str):
-        raise ValueError(f"{not_text(wrong)} in the list")
+        raise ValueError(said("%(not_text)s in the list", not_text=not_text(wrong)))
     if not value:
-        raise ValueError("an empty list matches nothing: name an event, or * for all")
+        raise ValueError(said("an empty list matches nothing: name an event, or * for all"))
     return tuple(value)
 
 
@@ -221,10 +240,12 @@ def _statuses(value: object) -> str:
 def _status(item: object) -> str:
     text = "" if isinstance(item, bool) else str(item).replace(" ", "")
     if not re.fullmatch(r"[1-5][0-9]{2}(-[1-5][0-9]{2})?", text):
-        raise ValueError("expected statuses from 100 to 599 and ranges of them, such as [404, 500-599]")
+        raise ValueError(said("expected statuses from 100 to 599 and ranges of them, such as [404, 500-599]"))
     first, _, last = text.partition("-")
     if last and int(last) < int(first):
-        raise ValueError(f"the range {text} is empty: write {last}-{first}")
+        raise ValueError(
+            said("the range %(text)s is empty: write %(last)s-%(first)s", text=text, last=last, first=first)
+        )
     return text
 
 
@@ -245,8 +266,10 @@ def _signing_secret(secret: SecretStr) -> SecretStr:
         length = 0
     if not 24 <= length <= 64:
         raise ValueError(
-            "expected whsec_ and base64 of 24 to 64 random bytes; this makes one:"
-            ' echo "whsec_$(openssl rand -base64 32)"'
+            said(
+                "expected whsec_ and base64 of 24 to 64 random bytes; this makes one:"
+                ' echo "whsec_$(openssl rand -base64 32)"'
+            )
         )
     return secret
 

@@ -9,22 +9,23 @@ from sidecar.errors import said
 def kind(value: object) -> str:
     """Name what stands there, as somebody who writes YAML would."""
     if value is None:
-        return "nothing"
+        return said("nothing")
     if isinstance(value, bool):
-        return "true or false"
+        return said("true or false")
     if isinstance(value, int):
-        return "a number"
+        return said("a number")
     if isinstance(value, float):
-        return "a number with a point"
+        return said("a number with a point")
     if isinstance(value, str):
-        return "text" if value.strip() else "empty text"
-    return "a mapping" if isinstance(value, Mapping) else "a list"
+        return said("text") if value.strip() else said("empty text")
+    return said("a mapping") if isinstance(value, Mapping) else said("a list")
 
 
 def not_text(value: object) -> str:
     """Say that text was expected; YAML makes numbers and booleans of what looks like them."""
-    hint = ": put it in quotes" if isinstance(value, bool | int | float) else ""
-    return f"expected text, got {kind(value)}{hint}"
+    if isinstance(value, bool | int | float):
+        return said("expected text, got %(kind)s: put it in quotes", kind=kind(value))
+    return said("expected text, got %(kind)s", kind=kind(value))
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import Connection, Row
 
+from sidecar.errors import said
 from sidecar.model import DeadReason, DeliveryState
 from sidecar.settings.values import NAME_PATTERN
 from sidecar.store import dlq, pile
@@ -27,7 +28,7 @@ def _moment(value: object) -> object:
         found = datetime.fromisoformat(value)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("expected a time such as 2026-03-02T14:00:00Z") from None
+        raise ValueError(said("expected a time such as 2026-03-02T14:00:00Z")) from None
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]

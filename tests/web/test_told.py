@@ -1,7 +1,9 @@
 """What is said deeper down is shown in the reader's language: refusals, problems of forms, the audit."""
 
 import ast
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from sidecar.errors import NotFound, said
 from sidecar.web.pages.audit import in_words
 from sidecar.web.pages.languages import language
 from tests.cli.seeds import Seeds
-from tests.web.conftest import Enter, Site
+from tests.web.conftest import Enter, MakeSite, Site
 
 SIDECAR = Path(__file__).parents[2] / "sidecar"
 # What answers programs only, in English.
@@ -21,6 +23,14 @@ SHOWN = (
     *(SIDECAR / "workshop").glob("*.py"),
     *(SIDECAR / "store" / name for name in ("find.py", "faults.py")),
     *(SIDECAR / "bridge" / name for name in ("byhand.py", "letters.py")),
+    # What the forms of services and rules are checked by.
+    *(
+        SIDECAR / "settings" / f"{name}.py"
+        for name in (
+            *("batching", "broker", "checks", "networks", "payloads", "policies", "sentences"),
+            *("service", "typed_yaml", "values"),
+        )
+    ),
 )
 # Where in each its sentences stand.
 SENTENCES = {
@@ -30,6 +40,7 @@ SENTENCES = {
     "LeftAlone": (0,),
     "BadPayload": (0,),
     "Problem": (1,),
+    "ValueError": (0,),
 }
 
 
@@ -96,3 +107,32 @@ def test_pages_in_spanish_refuse_in_spanish(site: Site, seeds: Seeds, enter: Ent
     assert "tiene el rol view; esto necesita manage" in viewer.get("/audit", **html).text
     unsigned = manager.post("/services/crm/pause", {"csrf": "-"}, **html)
     assert "Esto no vino de un formulario de esta sesión" in unsigned.text
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_forms_in_spanish_say_what_is_wrong_in_spanish(make_site: MakeSite, enter: Enter) -> None:
+    manager = enter(make_site(), "manage")
+    html = {"Accept": "text/html", "Accept-Language": "es"}
+    service = {"name": "erp", "type": "rest", "auth": "none", "do": "save"}
+    rule = {"name": "mine", "event": "*", "service": "crm", "state": "on", "content": "event", "do": "save"}
+
+    bad_service = {
+        "base_url": "ftp://x",
+        "timeout": "0",
+        "more": "retrys: {}\nretry: 3\ntls: {verify: maybe}",
+    }
+    bad_rule = {"event": "user/created", "service": "crn", "endpoint": "https://x", "where": "useridd: 5"}
+    shown = unescape(manager.post("/services/-/new", {**service, **bad_service}, **html).text)
+    shown += unescape(manager.post("/rules/-/new", {**rule, **bad_rule}, **html).text)
+
+    wanted = (
+        "Escribir una URL completa, por ejemplo https://crm.example.org/api",
+        "retrys: clave desconocida; ¿se refiere a «retry»?",
+        "se esperaba un mapa (clave: valor); aquí hay un número",
+        "Moodle escribe los eventos con barras invertidas",
+        "servicio desconocido",
+        "escriba solo la ruta",
+        "columna desconocida",
+    )
+    assert [words for words in wanted if words not in shown] == []
+    assert re.findall(r"expected [^<]*|must be [^<]*|unknown [^<]*|did you mean[^<]*", shown) == []

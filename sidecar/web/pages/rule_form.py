@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
-from sidecar.errors import said
+from sidecar.errors import said, text_of
 from sidecar.settings import Problem, typed_yaml
 from sidecar.settings.export import yaml_text
 from sidecar.settings.gallery import ReadyTemplate, gallery_folder
@@ -205,7 +205,7 @@ def _mapping(place: str, text: str, problems: list[Problem]) -> dict[str, Any]:
     try:
         return typed_yaml.mapping(text)
     except ValueError as error:
-        problems.append(Problem(place, str(error)))
+        problems.append(Problem(place, text_of(error)))
         return {}
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from starlette.datastructures import FormData
 
-from sidecar.errors import said
+from sidecar.errors import said, text_of
 from sidecar.settings import STARS, Problem, typed_yaml
 from sidecar.settings.broker import read_broker
 from sidecar.settings.export import yaml_text
@@ -238,7 +238,7 @@ def _more(form: ServiceForm) -> Reading:
     try:
         read = Reading(typed_yaml.mapping(form["more"]))
     except ValueError as error:
-        return Reading(problems=[Problem("more", str(error))])
+        return Reading(problems=[Problem("more", text_of(error))])
     for place, value in secrets_of(read.section).items():
         if value != STARS:
             text = said(
