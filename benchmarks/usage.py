@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def cpu_s(pid: int) -> float:
     """Return the seconds of processor time that a process has used, with all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def _all_cpu_s(pids: Iterable[int]) -> dict[int, float]:
+    """Return what each of these has used; a server's helper may have ended meanwhile."""
+    found = {}
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = cpu_s(pid)
+    return found
 
 
 def resident_mb(pid: int) -> float:
@@ -54,9 +64,13 @@ def proportional_mb(pid: int) -> float:
 
 def over(seconds: float, pids: dict[str, list[int]], counter: Callable[[], float]) -> Taken:
     """Watch processes for a while; `counter` is read at both ends, too, and its rate a second returned."""
-    before = {name: sum(cpu_s(pid) for pid in some) for name, some in pids.items()}
+    before = {name: _all_cpu_s(some) for name, some in pids.items()}
     counted, began = counter(), time.monotonic()
     time.sleep(seconds)
     took, rise = time.monotonic() - began, counter() - counted
-    used = {name: sum(cpu_s(pid) for pid in some) - before[name] for name, some in pids.items()}
+    after = {name: _all_cpu_s(some) for name, some in pids.items()}
+    used = {
+        name: sum(spent - before[name].get(pid, spent) for pid, spent in now.items())
+        for name, now in after.items()
+    }
     return Taken({name: spent / took * 100 for name, spent in used.items()}, rise / took)

@@ -278,15 +278,17 @@ class Dispatcher:
         return waits
 
     def _staff(self) -> None:
-        """Give each service as many senders as get the most done, more only while this process has time.
+        """Give each service as many senders as get the most done.
 
         What they share goes to those that have work: many services with little to do leave it to the others.
         """
+        share = self._effort.share()
+        if share is None:
+            return
         shared = [lane for lane in self._lanes.values() if lane.service.max_concurrency is None]
         full = sum(lane.busy for lane in shared) >= self._settings.concurrency
-        room = self._effort.leaves_room()
         for lane in self._lanes.values():
-            lane.look(may_grow=room and not (full and lane.service.max_concurrency is None))
+            lane.look(share, may_grow=not (full and lane.service.max_concurrency is None))
 
     def _look(self, now: datetime) -> Mapping[str, datetime]:
         """Learn which services can be called, and return when the next delivery of each is due."""

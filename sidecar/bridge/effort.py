@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 
 _WINDOW_S = 0.02
-# Threads of Python take turns on one core. Beyond this more of them only get in each other's way.
-_MUCH = 0.6
 
 
 class Effort:
@@ -19,12 +17,12 @@ class Effort:
         self._used, self._passed = used, passed
         self._last = used(), passed()
 
-    def leaves_room(self) -> bool:
-        """Tell whether more threads would get more done; asked again too soon it says no."""
+    def share(self) -> float | None:
+        """Return what was used of a core since it was last told; None if that is too short a while ago."""
         used, passed = self._used(), self._passed()
         over_s = passed - self._last[1]
         if over_s < _WINDOW_S:
-            return False
+            return None
         share = (used - self._last[0]) / over_s
         self._last = used, passed
-        return share < _MUCH
+        return share

@@ -184,12 +184,12 @@ class Lane:
         """Whether this sender is one too many. Asked by the senders."""
         return number >= self._staff.number
 
-    def look(self, *, may_grow: bool) -> None:
+    def look(self, share: float, *, may_grow: bool) -> None:
         """See whether it has as many senders as get the most done. Called at each round."""
         if not self.pressed:
             self._staff.rest()
             return
-        self._staff.look(self._over, may_grow=may_grow)
+        self._staff.look(self._over, share, may_grow=may_grow)
         self._start_senders()
 
     def _start_senders(self) -> None:

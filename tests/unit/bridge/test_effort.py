@@ -1,4 +1,4 @@
-"""When more senders would get more done, and when they would only be in each other's way."""
+"""How much of a core the process has used, each time since it was last told."""
 
 import pytest
 
@@ -26,27 +26,25 @@ def effort(watches: Stopwatches) -> Effort:
     return Effort(lambda: watches.used, lambda: watches.passed)
 
 
-@pytest.mark.parametrize(("share", "room"), [(0.0, True), (0.5, True), (0.7, False), (1.8, False)])
-def test_there_is_room_while_threads_wait(
-    effort: Effort, watches: Stopwatches, share: float, room: bool
-) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.8])
+def test_it_tells_what_was_used_of_a_core(effort: Effort, watches: Stopwatches, share: float) -> None:
     watches.run(0.1, share=share)
 
-    assert effort.leaves_room() is room
+    assert effort.share() == pytest.approx(share)
 
 
 def test_each_answer_is_of_the_time_since_the_last(effort: Effort, watches: Stopwatches) -> None:
     watches.run(10, share=0)
-    effort.leaves_room()
+    effort.share()
 
     watches.run(0.1, share=1)
 
-    assert not effort.leaves_room()
+    assert effort.share() == pytest.approx(1)
 
 
 def test_an_instant_tells_nothing(effort: Effort, watches: Stopwatches) -> None:
     watches.run(0.001, share=0)
 
-    assert not effort.leaves_room()
+    assert effort.share() is None
     watches.run(0.05, share=0)
-    assert effort.leaves_room()
+    assert effort.share() == pytest.approx(0)
