@@ -39,7 +39,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         awake = [one.take(8) for one in watched]
         if not bench.quick:
             time.sleep(max(watched[-1].since + AFTER_S + 10 - time.monotonic(), 0))
-        calm = [one.take(bench.pick(8, 20)) for one in watched]
+        calm = [one.take(bench.pick(8, 60)) for one in watched]  # some jobs come once a minute
         for one, before, after in zip(watched, awake, calm, strict=True):
             yield from one.told(before, after, calm=not bench.quick)
 

@@ -1,11 +1,12 @@
 """The database dies, quarrels, refuses and hangs up while rows are written, read and delivered."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from sqlalchemy import NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.acceptance.sidecar import eventually
 from tests.chaos.world import World
@@ -92,15 +93,29 @@ def quarrelled(world: World) -> None:
     server.execute(_HURRY[dialect].format(world.moodle.name))
     before = _deadlocks(world)
     sidecars = world.started(2)
-    world.execute(*(line.format(*refused) for refused in _REFUSED for line in _REFUSALS[dialect]))
+    _change(world, [line.format(*refused) for refused in _REFUSED for line in _REFUSALS[dialect]])
     with world.writing(), _locking_all(world):
         world.wait(10)
-    world.execute(*(f"DROP TRIGGER mih_chaos_{one[0]}{_of(one[0], dialect)}" for one in _REFUSED))
+    _change(world, [f"DROP TRIGGER mih_chaos_{one[0]}{_of(one[0], dialect)}" for one in _REFUSED])
     true_ones = _deadlocks(world) - before
     told = sum(one.said.count("it is tried again") for one in sidecars)
     world.struck = true_ones + told
     world.notes.append(f"{true_ones} true deadlocks; {told} times a loop had to begin anew")
     assert told, "no loop met a refusal"
+
+
+def _change(world: World, statements: Sequence[str]) -> None:
+    """Change tables that are in use: who does so may be the victim of a deadlock, and begins anew."""
+    for statement in statements:
+        eventually(partial(_changed, world, statement))
+
+
+def _changed(world: World, statement: str) -> bool:
+    try:
+        world.execute(statement)
+    except OperationalError:
+        return False
+    return True
 
 
 def _of(table: str, dialect: str) -> str:
