@@ -192,7 +192,6 @@ class Hub:
             self.store,
             door_of(broker, self.settings.site),
             self.clock,
-            replica=self.replica.name,
             prefetch=broker.prefetch,
             services=lambda: [name for name, one in self.settings.services.items() if one.enabled],
             arrived=self._wake,

@@ -191,7 +191,9 @@ class Scheduler:
 
     def _all_sent(self) -> bool:
         with self._hub.store.read() as conn:
-            return unfinished(conn, self._hub.settings.services, since=self._started_at) == 0
+            if unfinished(conn, self._hub.settings.services, since=self._started_at):
+                return False
+        return self._hub.relay is None or self._hub.relay.is_clear()
 
     def _all_read(self) -> bool:
         """Whether the cursor is where the log ends, whoever moved it there after this process started."""

@@ -29,6 +29,19 @@ class Sink(Receiver):
         """How many deliveries were accepted more than once."""
         return sum(1 for times in self.accepted.values() if times > 1)
 
+    def fail_each_once(self) -> None:
+        """Refuse each delivery when it comes for the first time."""
+        failed: set[str] = set()
+
+        def status_of(request: Received) -> int:
+            delivery_id = request.header("webhook-id") or ""
+            if delivery_id in failed:
+                return 200
+            failed.add(delivery_id)
+            return 503
+
+        self.status_of = status_of
+
     def _take(self, exchange: Exchange) -> bool:
         status = self.status_of(exchange.request)
         if status == 200:

@@ -37,9 +37,8 @@ class Claimer:
 
     def claim(self, lanes: Sequence[Lane], now: datetime) -> set[str]:
         """Claim what is due, one delivery for each request; return the names of those that have more."""
-        limited = [lane for lane in lanes if lane.service.rate_limit is not None or lane.backlog_until]
-        more = {lane.name for lane in limited if self._claim_limited(lane, now)}
-        others = [lane for lane in lanes if lane not in limited]
+        more = {lane.name for lane in lanes if _is_limited(lane) and self._claim_limited(lane, now)}
+        others = [lane for lane in lanes if not _is_limited(lane)]
         for start in range(0, len(others), _SERVICES_AT_ONCE):
             more |= self._claim_together(others[start : start + _SERVICES_AT_ONCE], now)
         return more
@@ -171,6 +170,10 @@ class Claimer:
 
     def _token(self) -> str:
         return f"{self._replica}#{next(self._numbers)}"
+
+
+def _is_limited(lane: Lane) -> bool:
+    return lane.service.rate_limit is not None or lane.backlog_until is not None
 
 
 def put(

@@ -1,7 +1,7 @@
 """What is queued goes to the broker: by the tail in its own transaction, by the courier from the table."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -88,6 +88,17 @@ class Courier:
         if again:
             _log.warning("relay.missed deliveries=%d: the broker did not have them any more", again)
         return again
+
+    def copies(self, here: Mapping[str, int]) -> int:
+        """Return how many messages there are, at the broker and `here`, of deliveries that are over.
+
+        They hurt nobody: whoever takes one lets it go. Raises BrokerUnavailable.
+        """
+        names = self._services()
+        with self._store.read() as conn:
+            carried = relayed.count(conn, names)
+        left = depths(self._door, names, self._clock)
+        return sum(max(left[name] + here.get(name, 0) - carried.get(name, 0), 0) for name in names)
 
     def close(self) -> None:
         """Take leave of the broker."""

@@ -26,6 +26,7 @@ from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
 from sidecar.store import lookout
 from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
+from sidecar.store.settle import settle
 
 _log = logging.getLogger("mih.dispatch")
 
@@ -216,7 +217,7 @@ class Dispatcher:
             now = self._clock.now()
             seen = health.record(conn, sightings(batch, now=now), self._circuits, now=now)
             settlements = [judge(sent, self._retry(sent), now=now, chance=self._chance) for sent in batch]
-            valid = self._engine.settle(conn, settlements, now=now)
+            valid = settle(conn, settlements, replica=self._replica, now=now)
             gone = pause_gone(conn, batch, now=now)
         self._paused |= gone
         tell_paused(gone)

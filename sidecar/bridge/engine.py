@@ -4,8 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Connection
-
 from sidecar.bridge.claims import Claimer
 from sidecar.bridge.lanes import Lane
 from sidecar.bridge.pace import Pace
@@ -14,11 +12,10 @@ from sidecar.model import Claimed, Settlement, Step
 from sidecar.store import order, queue
 from sidecar.store.engine import Database
 from sidecar.store.lookout import Lookout
-from sidecar.store.settle import settle
 
 
 class Engine(Protocol):
-    """Below it deliveries lie, above it they are claimed, sent and settled. One thread calls it."""
+    """Below it deliveries lie, above it they are sent and settled. One thread calls it."""
 
     def serve(self, lanes: Collection[Lane], seen: Lookout, now: datetime) -> Mapping[str, datetime]:
         """Learn how services are; return when the earliest delivery of each is or was due."""
@@ -32,13 +29,8 @@ class Engine(Protocol):
     def claim_probe(self, lane: Lane, now: datetime) -> None:
         """Put the one delivery into a lane by which all processes learn whether the service is well again."""
 
-    def settle(
-        self, conn: Connection, settlements: Sequence[Settlement], *, now: datetime
-    ) -> list[Settlement]:
-        """Write down what happened, within a transaction; return the settlements that were in force."""
-
     def settled(self, settlements: Sequence[Settlement], valid: Sequence[Settlement]) -> None:
-        """Do what can only be done when that transaction is committed."""
+        """Do what can only be done when it is committed what happened; `valid` were in force."""
 
     def renew(self, claimed: Sequence[Claimed], until: datetime) -> set[tuple[int, str]]:
         """Keep what is in hand for longer; return (number, token) of what still is ours."""
@@ -56,11 +48,6 @@ class StoreEngine(Claimer):
     def serve(self, lanes: Collection[Lane], seen: Lookout, now: datetime) -> Mapping[str, datetime]:  # noqa: ARG002
         """Return what was seen: what is in the store stays there until it is claimed."""
         return seen.due
-
-    def settle(
-        self, conn: Connection, settlements: Sequence[Settlement], *, now: datetime
-    ) -> list[Settlement]:
-        return settle(conn, settlements, replica=self._replica, now=now)
 
     def settled(self, settlements: Sequence[Settlement], valid: Sequence[Settlement]) -> None:  # noqa: ARG002
         """Let the next of each order key come forward."""

@@ -172,8 +172,8 @@ class Lane:
 
     @property
     def starved(self) -> bool:
-        """Whether work waits, and there could be more senders."""
-        return self.pressed and self._staff.number < self.capacity
+        """Whether work waits, and there may soon be more senders."""
+        return self.pressed and self._staff.number < self.capacity and self._staff.is_eager
 
     @property
     def busy(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sidecar.bridge.courier import Courier, Outlet
 from sidecar.bridge.relayed import Relayed
 from sidecar.clock import Clock
+from sidecar.errors import BrokerUnavailable
 from sidecar.store.engine import Database
 from sidecar.transports.relay.consumer import Consumer
 from sidecar.transports.relay.door import Door
@@ -27,7 +28,6 @@ class Relay:
         door: Door,
         clock: Clock,
         *,
-        replica: str,
         prefetch: int,
         services: Callable[[], Collection[str]],
         arrived: Callable[[], None],
@@ -38,10 +38,16 @@ class Relay:
             Consumer(door, clock, arrived),
             Publisher(door, clock),
             clock,
-            replica=replica,
             prefetch=prefetch,
         )
         return cls(Outlet(Publisher(door, clock)), engine, Courier(store, door, clock, services))
+
+    def is_clear(self) -> bool:
+        """Whether no message is left of deliveries that are over, so far as the broker can be asked."""
+        try:
+            return self.courier.copies(self.engine.stock()) == 0
+        except BrokerUnavailable:
+            return True
 
     def close(self) -> None:
         """Take leave of the broker; the engine has done so when the dispatcher stopped."""

@@ -20,7 +20,7 @@ from sidecar.store import circuits, relayed
 from sidecar.store.engine import Database
 from sidecar.store.lookout import Lookout
 from sidecar.store.relayed import Standing
-from sidecar.store.settle import RELAYED_TOKEN, settle
+from sidecar.store.settle import RELAYED_TOKEN
 from sidecar.transports.relay.consumer import Arrival, Consumer
 from sidecar.transports.relay.publisher import Publisher
 from sidecar.transports.relay.topology import WAITS_S
@@ -57,12 +57,11 @@ class Relayed:
         publisher: Publisher,
         clock: Clock,
         *,
-        replica: str,
         prefetch: int,
     ) -> None:
         self._store, self._pace, self._clock = store, Pace(store, clock), clock
         self._consumer, self._publisher = consumer, publisher
-        self._replica, self._prefetch = replica, prefetch
+        self._prefetch = prefetch
         self._resting: dict[str, list[_Resting]] = defaultdict(list)
         self._in_hand: dict[int, Arrival] = {}
         self._publisher_ill_until: datetime | None = None
@@ -83,7 +82,11 @@ class Relayed:
         self._consumer.want(wanted)
         self._consumer.start()
         resting = {name: min(one.at for one in some) for name, some in self._resting.items() if some}
-        return {**resting, **dict.fromkeys(self._consumer.stocked(), now)}
+        return {**resting, **dict.fromkeys(self.stock(), now)}
+
+    def stock(self) -> Mapping[str, int]:
+        """Return how much of each service is here to be claimed. May be called from any thread."""
+        return self._consumer.stock()
 
     def claim(self, lanes: Sequence[Lane], now: datetime) -> set[str]:
         """Take what is here, one delivery for each request; return the names of those that may have more."""
@@ -119,12 +122,6 @@ class Relayed:
     def claim_batches(self, lane: Lane, now: datetime) -> bool:
         """Take them one by one: the settings refuse rules that want batches with this engine."""
         return self._claim(lane, now)
-
-    def settle(
-        self, conn: Connection, settlements: Sequence[Settlement], *, now: datetime
-    ) -> list[Settlement]:
-        """Write down what happened. Returns those settlements that were in force."""
-        return settle(conn, settlements, replica=self._replica, now=now)
 
     def settled(self, settlements: Sequence[Settlement], valid: Sequence[Settlement]) -> None:
         """Let go of what is written down: what is over is acknowledged, what comes again waits first.

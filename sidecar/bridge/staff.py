@@ -26,10 +26,12 @@ class Staff:
         self._window: tuple[float, int] | None = None
         self._settling = False  # what went out before the last change is still coming back
         self._holds_until = 0.0
+        self.is_eager = True  # whether it is worth while to look again soon
 
     def rest(self) -> None:
         """Forget what was measured: senders wait for work."""
         self._window = self._before = None
+        self.is_eager = True
 
     def look(self, finished: int, share: float, *, may_grow: bool = True) -> None:
         """Judge the last change by what has been `finished` in all, then try another.
@@ -37,10 +39,11 @@ class Staff:
         `share`: what the process has used of a core lately.
         """
         now = self._passed()
+        self.is_eager = may_grow and now >= self._holds_until
         if self._window is None:
             self._window, self._settling = (now, finished), True
         elif share < _IDLE:
-            self.rest()
+            self._window = self._before = None
             self.number = min(self.number * 2, self._most) if may_grow else self.number
         elif now - self._window[0] >= _WINDOW_S:
             since, had = self._window

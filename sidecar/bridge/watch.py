@@ -14,9 +14,8 @@ from sidecar.store.engine import Database
 
 # A gap is asked for in every round while it is young, then with every proof, then the more rarely the older.
 _YOUNG_S = 30
-_HURRIED_S = (
-    0.25  # between two questions for the young ones while there is much to read: rounds are quick then
-)
+# So long between two questions for the young ones while there is much to read: rounds are quick then.
+_HURRIED_S = 0.25
 _PROVE_EVERY_S = 5
 _ASK_SHARE = 0.05
 # What was given up may appear all the same, where only patience decided or ids are written by hand.

@@ -47,9 +47,7 @@ _POSTGRESQL: dict[str, str] = {
     "28": said("refused the user name or password: check the URL"),
     "3D000": said("there is no such database: check the end of the URL"),
     "40": said("had to undo a transaction because of others; it is tried again"),
-    "42501": said(
-        "the account has no right to do that; `sql/grants/postgresql.sql` has the GRANT statements"
-    ),
+    "42501": _NO_RIGHT_IN_POSTGRESQL,
     "42P01": _NO_TABLE,
     "53100": said("its disk is full"),
     "53300": said("has too many connections: raise max_connections or lower dispatch.concurrency"),
@@ -60,9 +58,7 @@ _SQLITE: dict[str, str] = {
     "database is locked": said("another process has held its lock for 30 s"),
     "readonly database": said("the file or its folder cannot be written to by this user"),
     "unable to open": said("the file cannot be opened: check the path and its rights"),
-    "no such table": said(
-        "a table is missing: check moodle.prefix and moodle.log_table, or run `mih migrate`"
-    ),
+    "no such table": _NO_TABLE,
     "not a database": said("the file is no SQLite database"),
     "disk I/O error": said("its disk reports an error"),
 }

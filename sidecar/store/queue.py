@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, bindparam, func, select, update
 
 from sidecar.model import (
     Claimed,
@@ -86,18 +86,27 @@ def enqueue_dead(conn: Connection, letters: Sequence[DeadLetter], *, now: dateti
     dlq.bury(conn, letters, now=now)
 
 
+def pending(service: str | BindParameter[str]) -> ColumnElement[bool]:
+    """What waits to be sent to a service, in whatever lane."""
+    return (queue.c.service == service) & (queue.c.state == DeliveryState.PENDING)
+
+
+def unexpired(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """What may still be sent."""
+    return queue.c.expires_at.is_(None) | (queue.c.expires_at > now)
+
+
 # Built once: it is asked for each service. Uses `mih_queue_due`, by force on MySQL and MariaDB: by any other
 # index they lock every row that they look at, and the other replicas skip those, too.
 _DUE = (
     select(*_TO_SEND)
     .with_hint(queue, "FORCE INDEX (mih_queue_due)", "mysql")
     .where(
-        queue.c.service == bindparam("of"),
-        queue.c.state == DeliveryState.PENDING,
+        pending(bindparam("of", type_=queue.c.service.type)),
         queue.c.lane == bindparam("in_lane"),
         queue.c.due_at > bindparam("after"),
         queue.c.due_at <= bindparam("upto"),
-        queue.c.expires_at.is_(None) | (queue.c.expires_at > bindparam("now")),
+        unexpired(bindparam("now", type_=queue.c.expires_at.type)),
     )
     .order_by(queue.c.due_at, queue.c.id)
     .limit(bindparam("asked"))
@@ -160,11 +169,6 @@ def _behind(conn: Connection, rows: Sequence[Row[Any]]) -> set[int]:
     """Return the numbers of those among locked rows that have to wait for another of their key."""
     turns = [turn for row in rows if (turn := order.turn_of(row))]
     return {turn.number for turn in turns} - order.ready(conn, turns)
-
-
-def unexpired(now: datetime) -> ColumnElement[bool]:
-    """What may still be sent."""
-    return queue.c.expires_at.is_(None) | (queue.c.expires_at > now)
 
 
 def renew(conn: Connection, claimed: Iterable[Claimed], *, until: datetime) -> set[tuple[int, str]]:
@@ -280,7 +284,7 @@ def queue_again(conn: Connection, delivery: Delivery, *, now: datetime) -> int:
 def slow_waiting(conn: Connection, service: str, limit: int) -> int:
     """Return how many deliveries wait in a service's slow lane, `limit` at most. Uses `mih_queue_due`."""
     slow = queue.c.lane.in_([SLOW, order.HELD_SLOW, order.RELAYED_SLOW])
-    some = select(queue.c.id).where(_pending(service), slow).limit(limit).subquery()
+    some = select(queue.c.id).where(pending(service), slow).limit(limit).subquery()
     return int(conn.execute(select(func.count()).select_from(some)).scalar_one())
 
 
@@ -328,7 +332,7 @@ def cancel(conn: Connection, delivery_ids: Sequence[str], *, now: datetime) -> i
 def is_backlog_left(conn: Connection, service: str, *, upto: datetime) -> bool:
     """Whether anything waits that was due by then, held or not, by `mih_queue_due`."""
     lanes = [*LANES, order.HELD, order.HELD_SLOW]
-    waits = _pending(service) & queue.c.lane.in_(lanes) & (queue.c.due_at <= upto)
+    waits = pending(service) & queue.c.lane.in_(lanes) & (queue.c.due_at <= upto)
     return conn.execute(select(queue.c.id).where(waits).limit(1)).first() is not None
 
 
@@ -372,10 +376,6 @@ def delivery_of(row: Row[Any]) -> Delivery:
         expires_at=getattr(row, "expires_at", None),
         headers=json.loads(row.headers) if row.headers else {},
     )
-
-
-def _pending(service: str) -> Any:
-    return (queue.c.service == service) & (queue.c.state == DeliveryState.PENDING)
 
 
 def _request(delivery: Delivery) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def load(conn: Connection, service: str, lane: int, limit: int, *, now: datetime
     query = (
         select(table)
         .with_hint(table, "FORCE INDEX (mih_queue_due)", "mysql")
-        .where(_pending(service), table.c.lane == lane, table.c.due_at <= now)
+        .where(queue.pending(service), table.c.lane == lane, table.c.due_at <= now)
         .order_by(table.c.due_at, table.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -75,7 +75,7 @@ def relay(conn: Connection, numbers: Collection[int]) -> None:
 
 def slow_relayed(conn: Connection, service: str) -> int:
     """Return how many deliveries of the slow lane the broker has. Uses `mih_queue_due`."""
-    query = select(func.count()).where(_pending(service), table.c.lane == RELAYED_SLOW)
+    query = select(func.count()).where(queue.pending(service), table.c.lane == RELAYED_SLOW)
     return int(conn.execute(query).scalar_one())
 
 
@@ -121,7 +121,3 @@ def count(conn: Connection, services: Collection[str]) -> dict[str, int]:
 def _relayed(services: Collection[str]) -> ColumnElement[bool]:
     pending = table.c.state == DeliveryState.PENDING
     return table.c.service.in_(sorted(services)) & pending & table.c.lane.in_(RELAYED)
-
-
-def _pending(service: str) -> ColumnElement[bool]:
-    return (table.c.service == service) & (table.c.state == DeliveryState.PENDING)

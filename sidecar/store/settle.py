@@ -49,25 +49,25 @@ def _in_force(item: Settlement, row: Row[Any] | None) -> bool:
     return waits or (row.leased_by == item.claimed.token and row.state == DeliveryState.SENDING)
 
 
-def _done(status: int | None, now: datetime) -> dict[str, Any]:
-    return {
-        "state": DeliveryState.DELIVERED,
-        "attempts": table.c.attempts + 1,
-        "last_status": status,
-        "last_error": None,
-        "settled_at": now,
-        "leased_by": None,
-        "leased_until": None,
-        "expires_at": None,
-    }
-
-
 def _settle_done(conn: Connection, items: Sequence[Settlement], now: datetime) -> None:
     by_status: dict[int | None, list[int]] = defaultdict(list)
     for item in items:
         by_status[item.attempt.status if item.attempt else None].append(item.claimed.number)
     for status, numbers in by_status.items():
-        conn.execute(update(table).where(table.c.id.in_(numbers)).values(_done(status, now)))
+        conn.execute(
+            update(table)
+            .where(table.c.id.in_(numbers))
+            .values(
+                state=DeliveryState.DELIVERED,
+                attempts=table.c.attempts + 1,
+                last_status=status,
+                last_error=None,
+                settled_at=now,
+                leased_by=None,
+                leased_until=None,
+                expires_at=None,
+            )
+        )
 
 
 def _settle_later(conn: Connection, items: Sequence[Settlement], *, spent: int) -> None:

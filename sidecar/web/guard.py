@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -45,7 +45,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer, began = _Answer(send), time.monotonic()
+        changes = scope["method"] not in _CHANGES_NOTHING
+        answer = _Answer(send, self._desk.owings.forget if changes else None)
+        began = time.monotonic()
         try:
             await self._admit(scope, receive, answer)
         except Fault as fault:
@@ -68,27 +70,28 @@ class Guard:
             return
         (_expect_json if scope["path"].startswith("/api") else _expect_form)(headers, body)
         again = _again(body, receive)
-        try:
-            if scope["path"].startswith(_NO_PAGES):
+        if scope["path"].startswith(_NO_PAGES):
+            await self._app(scope, again, send)
+        else:
+            async with self._governor.turn():
                 await self._app(scope, again, send)
-            else:
-                async with self._governor.turn():
-                    await self._app(scope, again, send)
-        finally:
-            if scope["method"] not in _CHANGES_NOTHING:
-                self._desk.owings.forget()
 
 
 class _Answer:
-    """Sends on, with the headers that every answer has, and remembers the status."""
+    """Sends on, with the headers that every answer has, and remembers the status.
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    `first` is done before whoever asked can know that something was changed.
+    """
+
+    def __init__(self, send: Send, first: Callable[[], None] | None) -> None:
+        self._send, self._first = send, first
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._first is not None:
+                self._first()
             headers = MutableHeaders(scope=message)
             for name, value in _SAFE.items():
                 headers.setdefault(name, value)

@@ -27,14 +27,24 @@ _OLDEST_S = 15.0
 _MOST_LOOKS = 256
 
 
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """What was found, when the count began, and how many changes had been made by then."""
+
+    changes: int
+    began: float
+    found: Sequence[Owed]
+
+
 class Owings:
     """What is owed to each service; where that is much, as it was a moment ago, counted anew meanwhile."""
 
     def __init__(self, store: Database, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._counting = threading.Lock()
-        self._kept: tuple[float, Sequence[Owed]] | None = None
+        self._kept: _Count | None = None
         self._many = False
+        self._changes = 0
         self._aside: threading.Thread | None = None
 
     def get(self, conn: Connection) -> Sequence[Owed]:
@@ -53,8 +63,8 @@ class Owings:
             self._aside.start()
 
     def forget(self) -> None:
-        """Count anew when somebody asks: something was changed."""
-        self._kept = None
+        """Count anew when somebody asks: something was changed, whoever is counting just now."""
+        self._changes += 1
 
     def close(self) -> None:
         """Wait for a count that is under way."""
@@ -63,12 +73,14 @@ class Owings:
 
     def _young(self, age_s: float) -> Sequence[Owed] | None:
         kept = self._kept
-        return kept[1] if kept is not None and self._clock.monotonic() - kept[0] <= age_s else None
+        if kept is None or kept.changes != self._changes:
+            return None
+        return kept.found if self._clock.monotonic() - kept.began <= age_s else None
 
     def _count(self, conn: Connection) -> Sequence[Owed]:
-        began, found = self._clock.monotonic(), deliveries.totals(conn)
+        changes, began, found = self._changes, self._clock.monotonic(), deliveries.totals(conn)
         self._many = sum(one.pending + one.sending + one.dead for one in found) > _FEW
-        self._kept = (began, found) if self._many else None
+        self._kept = _Count(changes, began, found) if self._many else None
         return found
 
     def _count_aside(self) -> None:

@@ -12,7 +12,6 @@ from tests.acceptance.sidecar import Sidecar, eventually
 from tests.acceptance.test_kill import await_arrivals, empty_log
 from tests.broker import RabbitMQ
 from tests.databases import Database
-from tests.receiver import Received
 from tests.relaying import door_to, lying_at
 from tests.rows import insert_rows, log_row
 from tests.sink import Sink
@@ -70,16 +69,7 @@ def test_killed_at_any_moment_and_the_broker_too_nothing_is_lost(
 def test_one_reads_two_send_and_failures_come_back_after_a_wait(
     make: Make, rabbitmq: RabbitMQ, bare_moodle_db: Database, receiver: Sink
 ) -> None:
-    failed: set[str] = set()
-
-    def fail_each_once(request: Received) -> int:
-        delivery_id = request.header("webhook-id") or ""
-        if delivery_id in failed:
-            return 200
-        failed.add(delivery_id)
-        return 503
-
-    receiver.status_of = fail_each_once
+    receiver.fail_each_once()
     empty_log(bare_moodle_db.url)
     insert_rows(bare_moodle_db.url, [log_row(userid=n) for n in range(200)])
     service = {"retry": {"backoff": 1.2}, "circuit_breaker": {"failure_threshold": 10_000}}

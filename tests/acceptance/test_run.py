@@ -10,7 +10,6 @@ from sqlalchemy import NullPool, create_engine, func, make_url, select
 from tests.acceptance.conftest import ENGINES, EVERYTHING, MakeSidecar
 from tests.acceptance.sidecar import Sidecar, eventually, write_config
 from tests.databases import Database
-from tests.receiver import Received
 from tests.rows import LOG, insert_rows, log_row
 from tests.servers import MariaDB, PostgreSQL
 from tests.sink import Sink
@@ -50,16 +49,7 @@ def test_a_second_run_sends_nothing_again(make_sidecar: MakeSidecar, receiver: S
 def test_until_idle_waits_for_retries(
     make_sidecar: MakeSidecar, receiver: Sink, bare_moodle_db: Database
 ) -> None:
-    failed: set[str] = set()
-
-    def fail_each_once(request: Received) -> int:
-        delivery_id = request.header("webhook-id") or ""
-        if delivery_id in failed:
-            return 200
-        failed.add(delivery_id)
-        return 503
-
-    receiver.status_of = fail_each_once
+    receiver.fail_each_once()
     crm = {
         "base_url": receiver.url,
         "retry": {"backoff": 0.1},

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import OperationalError
 
 from sidecar.bridge.dispatch import Dispatcher
+from sidecar.bridge.engine import Engine
 from sidecar.clock import FakeClock
 from sidecar.model import Circuit, CircuitState
 from sidecar.settings import DispatchSettings, Rule, Service
@@ -81,7 +82,12 @@ class Post:
                 queue.enqueue(conn, [delivery(number, service, **changes)], now=self.clock.now())
 
     def dispatcher(
-        self, replica: str = "replica-1", *, chance: Random | None = None, **settings: Any
+        self,
+        replica: str = "replica-1",
+        *,
+        chance: Random | None = None,
+        engine: Engine | None = None,
+        **settings: Any,
     ) -> Dispatcher:
         """Start another replica's dispatcher, with 20 senders."""
         made = Dispatcher(
@@ -92,6 +98,7 @@ class Post:
             clock=self.clock,
             rules=self.rules,
             chance=chance or NoChance(),
+            engine=engine,
         )
         self._dispatchers.append(made)
         return made

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from sidecar.clock import FakeClock
-from sidecar.store import queue, stats
+from sidecar.store import deliveries, queue, stats
+from sidecar.store.deliveries import Owed
 from sidecar.store.latencies import Latencies
 from sidecar.store.stats import Span, Tally
 from sidecar.store.trends import Window
@@ -87,6 +88,24 @@ def test_what_takes_long_to_count_is_counted_beside_what_else_a_page_reads(
     found = owings.get(cast("Any", None))  # by another connection than this page's
 
     assert sum(one.pending for one in found) == MANY + 1
+
+
+def test_a_count_that_was_begun_before_a_change_is_not_kept(
+    owings: Owings, site: Site, seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue_many(seeds)
+    totals = deliveries.totals
+
+    def totals_and_then_a_change(conn: Connection) -> list[Owed]:
+        found = totals(conn)
+        monkeypatch.setattr(deliveries, "totals", totals)
+        seeds.delivery(MANY)
+        owings.forget()
+        return found
+
+    monkeypatch.setattr(deliveries, "totals", totals_and_then_a_change)
+
+    assert (owed(owings, site), owed(owings, site)) == (MANY, MANY + 1)
 
 
 def test_who_changes_something_sees_what_came_of_it(site: Site, seeds: Seeds) -> None:

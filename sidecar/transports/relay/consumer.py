@@ -81,10 +81,10 @@ class Consumer:
             self._wanted = dict(wanted)
             self._ring()
 
-    def stocked(self) -> list[str]:
-        """Return the services of which something is here to be taken."""
+    def stock(self) -> dict[str, int]:
+        """Return how much is here to be taken, of the services of which there is something."""
         with self._lock:
-            return [service for service, stock in self._stock.items() if stock]
+            return {service: len(stock) for service, stock in self._stock.items() if stock}
 
     def take(self, service: str, limit: int) -> list[Arrival]:
         """Take up to `limit` deliveries of a service, those that came first. Each has to be ended once.

@@ -106,6 +106,18 @@ def test_none_are_added_where_others_need_them(
     assert staff.number == 4
 
 
+def test_it_is_in_no_hurry_where_a_look_would_change_nothing(staff: Staff, clock: FakeClock) -> None:
+    staff.look(0, 0.1, may_grow=False)
+    others_need_them = staff.is_eager
+    staff.look(0, 0.1)
+    may_grow = staff.is_eager
+    settled(staff, clock, in_turns, middling)
+    holds = staff.is_eager
+    staff.rest()
+
+    assert (others_need_them, may_grow, holds, staff.is_eager) == (False, True, False, True)
+
+
 @pytest.mark.parametrize("most", [1, 3, 5])
 def test_never_more_than_the_service_may_have(clock: FakeClock, most: int) -> None:
     assert settled(Staff(4, most, clock.monotonic), clock, each_by_itself, idle) == most
