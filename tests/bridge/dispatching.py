@@ -86,7 +86,7 @@ class Post:
         replica: str = "replica-1",
         *,
         chance: Random | None = None,
-        engine: Engine | None = None,
+        carrier: Engine | None = None,
         **settings: Any,
     ) -> Dispatcher:
         """Start another replica's dispatcher, with 20 senders."""
@@ -98,7 +98,7 @@ class Post:
             clock=self.clock,
             rules=self.rules,
             chance=chance or NoChance(),
-            engine=engine,
+            engine=carrier,
         )
         self._dispatchers.append(made)
         return made

@@ -35,7 +35,7 @@ class Relaying(Post):
     def dispatcher(self, replica: str = "replica-1", **settings: Any) -> Dispatcher:
         consumer = Consumer(self.door, self.clock, lambda: None)
         engine = Relayed(self.store, consumer, Publisher(self.door, self.clock), self.clock, prefetch=20)
-        return super().dispatcher(replica, engine=engine, **settings)
+        return super().dispatcher(replica, carrier=engine, **settings)
 
     def lying(self) -> int:
         return lying_at(self.door)
