@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from sidecar.model import Claimed, DeliveryState, Route, Waiting
 from sidecar.store import order
-from sidecar.store.dialect import octets
+from sidecar.store.dialect import among, octets
 from sidecar.store.queue import ANY_TIME, LANES, Due, delivery_of, unexpired
 from sidecar.store.tables import queue
 
@@ -66,7 +66,7 @@ def take(
     Leaves out what another replica holds or has settled meanwhile, and what then is behind another of its
     key. Looked up by the primary key alone, as any other index would lock what others wait for.
     """
-    query = select(queue).where(queue.c.id.in_(numbers)).with_for_update(skip_locked=True)
+    query = select(queue).where(among(queue.c.id, numbers)).with_for_update(skip_locked=True)
     rows = [row for row in conn.execute(query) if _is_free(row, now)] if numbers else []
     turns = [turn for row in rows if (turn := order.turn_of(row, run=len(rows)))]
     behind = {turn.number for turn in turns} - order.ready(conn, turns)
@@ -74,7 +74,7 @@ def take(
     if rows:
         conn.execute(
             update(queue)
-            .where(queue.c.id.in_([row.id for row in rows]))
+            .where(among(queue.c.id, [row.id for row in rows]))
             .values(
                 state=DeliveryState.SENDING, leased_by=token, leased_until=now + timedelta(seconds=lease_s)
             )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, LargeBinary, Table, cast, func
+from sqlalchemy import Column, ColumnElement, Connection, Insert, LargeBinary, Table, bindparam, cast, func
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from sidecar.store.pour import poured
@@ -14,6 +14,11 @@ def octets(conn: Connection, text: ColumnElement[Any]) -> ColumnElement[int]:
     if conn.dialect.name == "sqlite":
         return func.length(cast(text, LargeBinary))
     return func.octet_length(text)
+
+
+def among(column: Column[int], numbers: Sequence[int]) -> ColumnElement[bool]:
+    """Whether a column is one of these, which stand in the statement: drivers take long over parameters."""
+    return column.in_(bindparam(None, numbers, expanding=True, literal_execute=True))
 
 
 def insert_new(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, insert, select, union_all
+from sqlalchemy import Column, Connection, Row, Select, select, union_all
 
 from sidecar.model import Settlement
+from sidecar.store.dialect import insert_new
 from sidecar.store.tables import log
 
 _MOST_BYTES = 65_535  # where MySQL's TEXT ends
@@ -14,9 +15,7 @@ _MOST_BYTES = 65_535  # where MySQL's TEXT ends
 
 def record(conn: Connection, settlements: Sequence[Settlement], *, replica: str) -> None:
     """Write one row for each attempt."""
-    rows = [_values(item, replica) for item in settlements]
-    if rows:
-        conn.execute(insert(log), rows)
+    insert_new(conn, log, [_values(item, replica) for item in settlements])
 
 
 def _values(item: Settlement, replica: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sidecar.model import (
     DeliveryState,
 )
 from sidecar.store import dlq, order
-from sidecar.store.dialect import insert_new
+from sidecar.store.dialect import among, insert_new
 from sidecar.store.tables import queue
 
 _ERROR_LENGTH = 2_000
@@ -161,7 +161,7 @@ def _lock_due(
 
 def _lease(conn: Connection, rows: Sequence[Row[Any]], lease: Mapping[str, Any]) -> None:
     if rows:
-        ours = update(queue).where(queue.c.id.in_([row.id for row in rows]))
+        ours = update(queue).where(among(queue.c.id, [row.id for row in rows]))
         conn.execute(ours.values(state=DeliveryState.SENDING, **lease))
 
 
@@ -178,7 +178,7 @@ def renew(conn: Connection, claimed: Iterable[Claimed], *, until: datetime) -> s
         ours = _still_held(conn, piece)
         numbers = [number for number, _ in ours]
         if numbers:
-            conn.execute(update(queue).where(queue.c.id.in_(numbers)).values(leased_until=until))
+            conn.execute(update(queue).where(among(queue.c.id, numbers)).values(leased_until=until))
         held |= ours
     return held
 
@@ -203,7 +203,7 @@ def locked(conn: Connection, claimed: Iterable[Claimed]) -> dict[int, Row[Any]]:
     """
     numbers = sorted({item.number for item in claimed})
     query = select(queue.c.id, queue.c.state, queue.c.leased_by, queue.c.lane, queue.c.attempts)
-    query = query.where(queue.c.id.in_(numbers))
+    query = query.where(among(queue.c.id, numbers))
     rows = conn.execute(query.order_by(queue.c.id).with_for_update())
     return {row.id: row for row in rows}
 
@@ -237,7 +237,7 @@ def _set_pending(conn: Connection, numbers: Sequence[int]) -> int:
     if numbers:
         conn.execute(
             update(queue)
-            .where(queue.c.id.in_(numbers))
+            .where(among(queue.c.id, numbers))
             .values(state=DeliveryState.PENDING, leased_by=None, leased_until=None)
         )
     return len(numbers)
@@ -353,7 +353,7 @@ def prune(conn: Connection, *, before: datetime, limit: int) -> int:
         conn.execute(select(queue.c.id).where(finished, queue.c.settled_at < before).limit(limit)).scalars()
     )
     if numbers:
-        conn.execute(queue.delete().where(queue.c.id.in_(numbers)))
+        conn.execute(queue.delete().where(among(queue.c.id, numbers)))
     return len(numbers)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from sidecar.model import Delivery, DeliveryState
 from sidecar.store import queue
+from sidecar.store.dialect import among
 from sidecar.store.order import RELAYED, RELAYED_LIVE, RELAYED_SLOW
 from sidecar.store.tables import queue as table
 
@@ -69,7 +70,7 @@ def load(conn: Connection, service: str, lane: int, limit: int, *, now: datetime
 
 def relay(conn: Connection, numbers: Collection[int]) -> None:
     """Note that the broker has these rows, which this transaction has locked."""
-    ours = table.c.id.in_(sorted(numbers))
+    ours = among(table.c.id, sorted(numbers))
     conn.execute(update(table).where(ours).values(lane=table.c.lane + RELAYED_LIVE))
 
 
@@ -97,7 +98,7 @@ def bring_again(
     numbers = list(conn.execute(query.with_for_update(skip_locked=True)).scalars())
     again = {"lane": table.c.lane - RELAYED_LIVE, "due_at": now}
     for start in range(0, len(numbers), _PIECE):
-        conn.execute(update(table).where(table.c.id.in_(numbers[start : start + _PIECE])).values(again))
+        conn.execute(update(table).where(among(table.c.id, numbers[start : start + _PIECE])).values(again))
     return len(numbers)
 
 

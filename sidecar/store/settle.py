@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, func, update
 
 from sidecar.model import DeliveryState, Settlement, Step
 from sidecar.store import dlq, log, order, queue
+from sidecar.store.dialect import among
 from sidecar.store.tables import queue as table
 
 _ERROR_LENGTH = 2_000
@@ -56,7 +57,7 @@ def _settle_done(conn: Connection, items: Sequence[Settlement], now: datetime) -
     for status, numbers in by_status.items():
         conn.execute(
             update(table)
-            .where(table.c.id.in_(numbers))
+            .where(among(table.c.id, numbers))
             .values(
                 state=DeliveryState.DELIVERED,
                 attempts=table.c.attempts + 1,
