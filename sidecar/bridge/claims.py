@@ -187,9 +187,13 @@ def put(
 ) -> None:
     """Hand what was claimed to the senders, each request with its moment; a probe is ours until then."""
     lane.resume_at = slots.again_after(len(portions)) if slots else None
-    for number, portion in enumerate(portions):
-        times = pace.times(slots, number) if slots else (-inf, inf)
-        lane.put([InHand(one, lane, lease_ends, *times, until, one is portion[-1]) for one in portion])
+    times = [pace.times(slots, number) if slots else (-inf, inf) for number in range(len(portions))]
+    lane.put(
+        [
+            [InHand(one, lane, lease_ends, *when, until, one is portion[-1]) for one in portion]
+            for portion, when in zip(portions, times, strict=True)
+        ]
+    )
 
 
 def _behind(conn: Connection, found: Sequence[Waiting], rules: Mapping[str, BatchSettings]) -> set[int]:

@@ -158,11 +158,12 @@ class Lane:
         """Return how much of the room a backlog may have; what is new gets the other half, or every other."""
         return room // 2 if room > 1 else next(self._turns) % 2 * room
 
-    def put(self, items: Group) -> None:
-        """Give claimed deliveries, those of one request, to the senders. Called by one thread only."""
-        self.in_hand |= {item.claimed.number: item for item in items}
-        self._requests += 1
-        self._inbox.put(items)
+    def put(self, groups: Sequence[Group]) -> None:
+        """Give claimed deliveries, in groups that share a request, to the senders. Called by one thread only."""
+        self.in_hand.update((item.claimed.number, item) for items in groups for item in items)
+        self._requests += len(groups)
+        for items in groups:
+            self._inbox.put(items)
         self._start_senders()
 
     @property
