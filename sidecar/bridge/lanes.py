@@ -159,7 +159,7 @@ class Lane:
         return room // 2 if room > 1 else next(self._turns) % 2 * room
 
     def put(self, groups: Sequence[Group]) -> None:
-        """Give claimed deliveries, in groups that share a request, to the senders. Called by one thread only."""
+        """Give claimed deliveries to the senders, grouped by request. Called by one thread only."""
         self.in_hand.update((item.claimed.number, item) for items in groups for item in items)
         self._requests += len(groups)
         for items in groups:

@@ -13,7 +13,8 @@ from sidecar.doctor.findings import Finding, Findings, Level, note, ok, problem,
 from sidecar.gateway.line import Line
 from sidecar.settings import BasicAuth, OAuth2Auth, Rule, Service
 from sidecar.settings.broker import GUEST, Broker, read_broker
-from sidecar.transports.connection import Deadline, way_of
+from sidecar.transports.connection import way_of
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.oauth import TokenDesk
 

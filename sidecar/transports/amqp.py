@@ -31,7 +31,8 @@ from sidecar.settings import BasicAuth, Service
 from sidecar.settings.broker import GUEST, read_broker
 from sidecar.transports.amqp_message import message_of
 from sidecar.transports.base import Request
-from sidecar.transports.connection import Deadline, way_of
+from sidecar.transports.connection import way_of
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Answer, Link, Message, Told
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.proxy import Unsent

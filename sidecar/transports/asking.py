@@ -11,7 +11,8 @@ import httpx
 
 from sidecar.clock import Clock
 from sidecar.settings import NetworkRules
-from sidecar.transports.connection import Deadline, OneConnection, Way
+from sidecar.transports.connection import OneConnection, Way
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.network import AddressRefused
 
 _LONGEST_S = 10.0

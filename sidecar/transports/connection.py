@@ -5,7 +5,6 @@ sends one byte a second is never given up. A sender thread needs one connection 
 """
 
 import logging
-import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,54 +17,17 @@ import certifi
 import httpcore
 import httpx
 
-from sidecar.clock import Clock
 from sidecar.settings import NetworkRules, Service, TlsSettings
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.http1 import Http1
 from sidecar.transports.http2 import Http2
 from sidecar.transports.network import FILE_RULES, checked_addresses, permitted
 from sidecar.transports.proxy import Proxy, proxy_of
+from sidecar.transports.stream import Plain
 
 # At level DEBUG they write down whole headers, credentials too; what happened is in the attempt.
 for _name in ("httpcore", "hpack"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
-
-
-class Deadline:
-    """The moment at which everything about the current request has to be over.
-
-    `heard` tells whether anything has come from the other side since it was asked last.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._ends = 0.0
-        self._connect_s = 0.0
-        self._connect_ends = 0.0
-        self.heard = False
-
-    def start(self, seconds: float, connect_s: float | None = None) -> None:
-        """Give the next request `seconds` from now, and each connection of it `connect_s` of these."""
-        self._ends = self._clock.monotonic() + seconds
-        self._connect_s = seconds if connect_s is None else connect_s
-        self.heard = False
-
-    def start_connecting(self) -> None:
-        """Let the time for a connection run: for the name, the proxy and the TLS handshake, too."""
-        self._connect_ends = self._clock.monotonic() + self._connect_s
-
-    def left(self) -> float:
-        """Return the seconds left. Raises httpcore.ReadTimeout when there are none."""
-        left = self._ends - self._clock.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("the deadline has passed")
-        return left
-
-    def left_to_connect(self) -> float:
-        """Return the seconds left for the connection. Raises httpcore.ConnectTimeout when there are none."""
-        left = min(self._ends, self._connect_ends) - self._clock.monotonic()
-        if left <= 0:
-            raise httpcore.ConnectTimeout("the time for the connection has passed")
-        return left
 
 
 _SYSTEM_TRUST = TlsSettings()
@@ -186,7 +148,7 @@ class Network(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 problem = error
             else:
-                return _Stream(stream, self._deadline)
+                return Plain(stream, self._deadline)
         raise problem or httpcore.ConnectError(f"{host} has no address")
 
 
@@ -196,48 +158,6 @@ def _is_figure(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-class _Stream(httpcore.NetworkStream):
-    """A socket whose every wait ends at the deadline."""
-
-    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
-        self._stream = stream
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        left = self._deadline.left()
-        received = self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
-        self._deadline.heard = self._deadline.heard or bool(received)
-        return received
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        """Write all. httpcore's own loop gives each piece the whole time again when the reader is slow."""
-        wire: socket.socket = self._stream.get_extra_info("socket")
-        left = memoryview(buffer)
-        try:
-            while left:
-                wire.settimeout(self._deadline.left())
-                left = left[wire.send(left) :]
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore.NetworkStream:
-        left = self._deadline.left_to_connect()
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ import httpx
 from sidecar.clock import Clock
 from sidecar.model import Outcome
 from sidecar.settings import OAuth2Auth, Service
-from sidecar.transports.connection import Deadline, OneConnection, way_of
+from sidecar.transports.connection import OneConnection, way_of
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.oauth import desk_of
 from sidecar.transports.proxy import Unsent

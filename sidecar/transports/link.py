@@ -10,7 +10,8 @@ import pika.exceptions
 import pika.spec
 
 from sidecar.settings.broker import Broker
-from sidecar.transports.connection import Deadline, Way
+from sidecar.transports.connection import Way
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.wire import Dropped, Garbage, Refused, Wire
 
 # Whatever can happen to a link.

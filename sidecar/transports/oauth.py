@@ -14,7 +14,8 @@ import httpx
 
 from sidecar.clock import Clock
 from sidecar.settings import OAuth2Auth
-from sidecar.transports.connection import Deadline, OneConnection, Way
+from sidecar.transports.connection import OneConnection, Way
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.proxy import Unsent
 

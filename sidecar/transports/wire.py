@@ -19,7 +19,8 @@ import pika.connection
 import pika.exceptions
 
 from sidecar.settings.broker import Broker
-from sidecar.transports.connection import Deadline, Network, Way, tls_context, trust_of
+from sidecar.transports.connection import Network, Way, tls_context, trust_of
+from sidecar.transports.deadline import Deadline
 
 # pika logs a page for each lost connection; what happened is in the attempt.
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)

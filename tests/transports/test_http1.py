@@ -6,7 +6,8 @@ import pytest
 
 from sidecar.clock import SystemClock
 from sidecar.model import Outcome
-from sidecar.transports.connection import Deadline, OneConnection
+from sidecar.transports.connection import OneConnection
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.http1 import Http1
 from tests.receiver import Receiver, answer, raw, surplus
 from tests.transports.conftest import Connect, request

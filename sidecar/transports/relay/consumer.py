@@ -14,7 +14,7 @@ from typing import Any
 from sidecar.clock import Clock
 from sidecar.errors import BrokerUnavailable
 from sidecar.model import Delivery
-from sidecar.transports.connection import Deadline
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Link
 from sidecar.transports.relay.door import Door
 from sidecar.transports.relay.parcel import Unreadable, unpacked

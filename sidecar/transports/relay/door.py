@@ -12,7 +12,8 @@ from sidecar.clock import Clock
 from sidecar.errors import BrokerUnavailable
 from sidecar.settings import BrokerSettings, TlsSettings
 from sidecar.settings.broker import GUEST, Broker, part, read_broker
-from sidecar.transports.connection import Deadline, Way
+from sidecar.transports.connection import Way
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Link, Message
 from sidecar.transports.relay.topology import WAITS_S, Topology
 from sidecar.transports.wire import Dropped, Garbage, Refused

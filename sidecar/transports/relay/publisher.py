@@ -6,7 +6,7 @@ from contextlib import suppress
 from sidecar.clock import Clock
 from sidecar.errors import BrokerUnavailable
 from sidecar.model import Delivery
-from sidecar.transports.connection import Deadline
+from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Answer, Link, Message
 from sidecar.transports.relay.door import Door
 from sidecar.transports.relay.parcel import packed
