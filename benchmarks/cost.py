@@ -99,12 +99,13 @@ def beside_a_writer(bench: Bench) -> Iterator[Figure]:
             store = bench.store(server)
             path = sidecars.config(bench.folder, moodle=moodle, store=store, receiver=receiver.url)
             with sidecars.opened(path) as hub:
+                read: list[float] = []
                 contenders = {
                     "alone": partial(pace.cycle_ms, bench.pick(2, 5)),
-                    "beside": partial(_beside, bench, hub, path, role, pace, rows=rows),
+                    "beside": partial(_beside, bench, hub, path, role, pace, rows=rows, read=read),
                 }
                 found = alternate(bench.rounds, contenders)
-            yield _slower(role, found, target)
+            yield _slower(role, found, target, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,10 @@ def _calibrated(writer: Writer) -> Pace:
     return Pace(writer, _PER_STATEMENT / _PACE - alone_s)
 
 
-def _beside(bench: Bench, hub: Hub, path: Path, role: str, pace: Pace, *, rows: int) -> float:
-    """Write while a sidecar reads the log from its beginning, and no longer."""
+def _beside(
+    bench: Bench, hub: Hub, path: Path, role: str, pace: Pace, *, rows: int, read: list[float]
+) -> float:
+    """Write while a sidecar reads the log from its beginning, and no longer; note how fast it is `read`."""
     bench.store(bench.mariadb)
 
     def position() -> int:
@@ -141,15 +144,19 @@ def _beside(bench: Bench, hub: Hub, path: Path, role: str, pace: Pace, *, rows: 
         return cursor.position if cursor else 0
 
     with sidecars.running(path, "--role", role):
-        while not position():
+        while not (first := position()):
             time.sleep(0.02)
-        return pace.cycle_ms(bench.pick(3, 8), done=lambda: position() >= rows)
+        began = time.perf_counter()
+        cycle_ms = pace.cycle_ms(bench.pick(3, 8), done=lambda: position() >= rows)
+        read.append((position() - first) / (time.perf_counter() - began))
+        return cycle_ms
 
 
-def _slower(role: str, found: dict[str, list[float]], target: Target | None) -> Figure:
+def _slower(role: str, found: dict[str, list[float]], target: Target | None, read: list[float]) -> Figure:
     slower = tuple((ratio - 1) * 100 for ratio in ratios(found["beside"], found["alone"]))
     what = "reads" if role == "tail" else "reads and sends"
     note = f"{_PER_STATEMENT} rows take {told(found['beside'])} ms, alone {told(found['alone'])} ms"
+    note += f"; it reads {told(read)} rows/s meanwhile"
     return Figure(f"a writer of 500 rows/s is slower while a sidecar {what}", slower, "%", target, note)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sidecar import upkeep
 from sidecar.bridge.backfill import Backfill
 from sidecar.bridge.calm import Calm
+from sidecar.bridge.courtesy import Courtesy
 from sidecar.bridge.quiet import unfinished
 from sidecar.errors import BrokerUnavailable
 from sidecar.hub import Hub
@@ -146,6 +147,7 @@ class Scheduler:
         )
         self._started_at = hub.clock.now()
         self._calm = Calm(hub.clock)
+        self._courtesy = Courtesy(hub.clock)
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
         self._ticker = Ticker()
         self._plan(reload)
@@ -234,11 +236,14 @@ class Scheduler:
         if self._calm.may_skip(self._hub.settings.tail.poll):
             return
         while not self._stop.is_set():
-            done = self._hub.tail.run_once()
+            began = self._hub.clock.monotonic()
+            done = self._hub.tail.run_once(gently=self._courtesy.gives_way)
             if done.moved:
                 self._calm.stirred()
             if not done.more:
                 break
+            took_s = self._hub.clock.monotonic() - began
+            self._stop.wait(self._courtesy.rest_s(took_s, done.head))
 
     def _conduct(self) -> None:
         while not self._stop.is_set():

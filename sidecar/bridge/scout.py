@@ -52,11 +52,14 @@ class Scout:
 
     def __init__(self, moodle: Database, log: LogStore) -> None:
         self._moodle, self._log = moodle, log
+        self.stays = False  # whether it goes only when it is waited for
         self._under_way: tuple[Errand, threading.Thread] | None = None
         self._found: tuple[Ahead, Harvest] | None = None
 
     def send(self, errand: Errand) -> None:
-        """Go ahead."""
+        """Go ahead, unless it is to stay."""
+        if self.stays:
+            return
         thread = threading.Thread(target=self._go, args=(errand,), name="scout", daemon=True)
         self._found, self._under_way = None, (errand, thread)
         thread.start()

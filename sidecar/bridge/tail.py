@@ -43,13 +43,17 @@ class Outlet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round of the tail did. `moved`: something was there; `more`: there is more right now."""
+    """What one round of the tail did. `moved`: something was there; `more`: there is more right now.
+
+    `head` is where it saw the log end.
+    """
 
     tailing: bool
     events: int = 0
     queued: int = 0
     moved: bool = False
     more: bool = False
+    head: int | None = None
     problem: str | None = None
 
 
@@ -88,8 +92,12 @@ class Tail:
         self._limit = settings.batch
         self._told: set[str] = set()  # rules whose large payloads were mentioned
 
-    def run_once(self) -> Round:
-        """Make one round: hold the cursor, look, harvest, commit. Safe to call again after any exception."""
+    def run_once(self, *, gently: bool = False) -> Round:
+        """Make one round: hold the cursor, look, harvest, commit. Safe to call again after any exception.
+
+        `gently`: read nothing while something is written, so that less of the machine is used at a time.
+        """
+        self._scout.stays = gently
         try:
             cursor = self._hold()
             return self._round(cursor) if cursor else Round(tailing=False)
@@ -183,7 +191,7 @@ class Tail:
         self._limit = limit if more else self._settings.batch
         events = len(ahead.events) + len(behind.events)
         moved = ahead.position != cursor.position or events > 0
-        return Round(True, events, len(harvest.deliveries), moved, more)
+        return Round(True, events, len(harvest.deliveries), moved, more, head)
 
     def _mention(self, harvest: Harvest) -> None:
         """Say once of each rule that its payloads are large."""

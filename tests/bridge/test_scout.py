@@ -50,3 +50,16 @@ def test_cursor_that_is_put_elsewhere_meanwhile_is_followed(make_campus: MakeCam
         pass
 
     assert [number for number, _ in queued(campus)] == [*range(1, 51), *range(301, 351)]
+
+
+def test_a_gentle_tail_reads_nothing_ahead(make_campus: MakeCampus, monkeypatch: pytest.MonkeyPatch) -> None:
+    campus = make_campus(EVERYTHING, tail=AHEAD)
+    tail = campus.tail()
+    started: list[str] = []
+    monkeypatch.setattr("sidecar.bridge.scout.threading.Thread.start", lambda it: started.append(it.name))
+
+    while tail.run_once(gently=True).more:
+        pass
+
+    assert "scout" not in started
+    assert [number for number, _ in queued(campus)][:60] == list(range(1, 61))
