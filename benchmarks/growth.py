@@ -25,8 +25,7 @@ from sidecar.store.engine import Database
 from tests import campus
 
 _SENT = 4_000  # deliveries whose sending is timed, where there are so many
-_REPEATS = 3  # each takes seconds
-_LARGE = 1_000_000  # sizes from which on it is minutes, and chance counts least
+_REPEATS = 3
 _WARM_SENT = 1_000  # before that count begins
 _WARM_ROWS = 50_000  # about as much as the first round reads
 _LIMIT_S = 120
@@ -82,7 +81,7 @@ def curves(bench: Bench, wanted: Range) -> Iterator[Figure]:
     """Yield how rate and memory change over each range, on MariaDB."""
     moodle = bench.log(bench.mariadb, max(wanted.backlog) + _WARM_ROWS)
     reading = Reading(bench, moodle)
-    yield from _curve("backlog", wanted.backlog, reading.point)
+    yield from _curve("backlog", wanted.backlog, reading.point, quick_to=1_000_000)
     yield from _curve("rules", wanted.rules, lambda size: reading.point(_READ_FOR_RULES, rules=size))
     with Receiver() as receiver:
         sending = Sending(bench, receiver)
@@ -176,10 +175,13 @@ def unheard_of() -> list[str]:
     return [name for line in lines if (name := json.loads(line)["eventname"]) not in there]
 
 
-def _curve(name: str, sizes: Sequence[int], measured: Callable[[int], Point]) -> Iterator[Figure]:
+def _curve(
+    name: str, sizes: Sequence[int], measured: Callable[[int], Point], *, quick_to: int = 100_000
+) -> Iterator[Figure]:
+    """Measure each step, several times up to the size from which on one takes minutes."""
     points: dict[int, Point] = {}
     for size in sizes:
-        some = [measured(size) for _ in range(_REPEATS if size <= _LARGE else 1)]
+        some = [measured(size) for _ in range(_REPEATS if size <= quick_to else 1)]
         rate = statistics.median(point.rate for point in some)
         points[size] = Point(rate, max(point.memory_mb for point in some))
         say(f"  {name} {size:,}: {rate:,.0f}/s, {points[size].memory_mb:.0f} MB")
