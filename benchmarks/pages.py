@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Table, insert, text
+from sqlalchemy import Table, text
 
 from benchmarks import machine, moodlelog, sidecars
 from benchmarks.bench import Bench, fresh
@@ -25,6 +25,7 @@ from benchmarks.measure import Figure, at_most
 from benchmarks.servers import on_disk
 from sidecar.model import Circuit, CircuitState, DeadLetter, DeadReason, Delivery
 from sidecar.store import circuits, queue, services, stats, tables
+from sidecar.store.dialect import insert_new
 from sidecar.store.engine import Database
 from sidecar.store.latencies import Latencies
 from sidecar.store.stats import Span, Tally
@@ -212,7 +213,7 @@ def _insert(store: Database, table: Table, count: int, make: Callable[[int], dic
     for start in range(0, count, _AT_ONCE):
         rows = [make(number) for number in range(start, min(start + _AT_ONCE, count))]
         with store.write() as conn:
-            conn.execute(insert(table), rows)
+            insert_new(conn, table, rows)
 
 
 def _tried(dice: random.Random, now: datetime, number: int, count: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from sidecar.clock import FakeClock
 from sidecar.model import EVENT_COLUMNS
+from sidecar.store.pour import poured
 
 LOG_TABLE = "mdl_logstore_standard_log"
 
@@ -75,8 +76,10 @@ def insert_rows(where: str | Connection, rows: Iterable[Mapping[str, Any]]) -> l
     if not wanted:
         return []
     with _connected(where) as connection:
-        statement = insert(LOG).returning(LOG.c.id, sort_by_parameter_order=True)
-        ids = list(connection.scalars(statement, wanted))
+        ids = [row["id"] for row in wanted if "id" in row]
+        if not ids or not poured(connection, LOG, wanted):
+            statement = insert(LOG).returning(LOG.c.id, sort_by_parameter_order=True)
+            ids = list(connection.scalars(statement, wanted))
         if "id" in wanted[0] and connection.dialect.name == "postgresql":
             connection.execute(
                 text(

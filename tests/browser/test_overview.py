@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from sidecar import upkeep
 from sidecar.clock import FakeClock
 from sidecar.model import Circuit, CircuitState
 from sidecar.store import circuits, tables
+from sidecar.store.dialect import insert_new
 from sidecar.store.engine import Database as Store
 from tests.browser.conftest import Visit, page_is_sound
 from tests.cli.seeds import Seeds
@@ -49,7 +49,7 @@ def live_through_a_day(url: str) -> None:
     now = clock.now()
     rows = [_tried(dice, now, minute, name) for minute in range(1_440) for name in NAMES if _is_awake(minute)]
     with store.write() as conn:
-        conn.execute(insert(tables.log), rows)
+        insert_new(conn, tables.log, rows)
     for number in range(40):
         seeds.delivery(number)
     for number in (100, 101, 102):

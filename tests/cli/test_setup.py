@@ -13,6 +13,19 @@ from tests.receiver import Receiver, answer
 HOST = socket.gethostname()[:60]
 
 
+@pytest.fixture
+def mih(mih: Mih) -> Mih:
+    """With its dashboard on a port where nobody listens: the usual one may be somebody else's here."""
+    set_port(mih, 9)
+    return mih
+
+
+def set_port(mih: Mih, port: int) -> None:
+    """Write where the dashboard listens."""
+    config = mih.config.read_text().partition("\nweb:")[0]
+    mih.config.write_text(f"{config}\nweb:\n  port: {port}\n")
+
+
 def test_migrate_makes_the_tables_once(new_mih: Mih) -> None:
     pending = new_mih("migrate", "--check")
     first, second = new_mih("migrate"), new_mih("migrate")
@@ -165,7 +178,7 @@ def test_the_dashboard_of_this_host_is_asked_if_it_is_ours(
     seeds.replica(HOST)
     with Receiver() as receiver:
         receiver.on("/healthz", answer(status, said.encode()))
-        mih.config.write_text(f"{mih.config.read_text()}\nweb:\n  port: {receiver.port}\n")
+        set_port(mih, receiver.port)
 
         found = mih("health")
 

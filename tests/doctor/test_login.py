@@ -112,11 +112,10 @@ def test_queue_that_a_rule_names_on_the_default_exchange_has_to_be_there(
 
 
 def test_account_without_any_permission_may_still_look(rabbitmq: RabbitMQ) -> None:
-    rabbitmq.control("add_user", "looker", "p")
-    rabbitmq.control("set_permissions", "looker", "", "", "")
+    rabbitmq.add_user("looker", "p")
 
     found = tried(service(f"amqp://looker:p@127.0.0.1:{rabbitmq.port}?exchange=mih-no-exchange"))
-    rabbitmq.control("delete_user", "looker")
+    rabbitmq.remove_user("looker")
 
     assert [level for level, _ in found] == ["ok", "problem"]
 

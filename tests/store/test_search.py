@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, insert, text
+from sqlalchemy import Connection, event, text
 
 from sidecar.model import DeliveryState
+from sidecar.store.dialect import insert_new
 from sidecar.store.engine import Database as Store
 from sidecar.store.search import Wanted, of_events, search
 from sidecar.store.tables import queue
@@ -47,7 +48,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
 
 def put(store: Store, *rows: dict[str, Any]) -> None:
     with store.write() as conn:
-        conn.execute(insert(queue), list(rows))
+        insert_new(conn, queue, rows)
 
 
 def numbers(store: Store, wanted: Wanted, **page: Any) -> list[int]:

@@ -6,12 +6,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, insert, select
+from sqlalchemy import Connection, event, select
 
 from sidecar import upkeep
 from sidecar.clock import FakeClock
 from sidecar.settings import Settings
 from sidecar.store import stats, tables, trends
+from sidecar.store.dialect import insert_new
 from sidecar.store.engine import Database
 from sidecar.store.latencies import EDGES, bucket
 from sidecar.store.stats import Span
@@ -43,7 +44,7 @@ def tried(store: Database, *at: datetime, service: str = "crm", **changes: Any) 
         **changes,
     }
     with store.write() as conn:
-        conn.execute(insert(tables.log), [{**row, "created_at": moment} for moment in at])
+        insert_new(conn, tables.log, [{**row, "created_at": moment} for moment in at])
 
 
 def died(store: Database, *at: datetime, service: str = "crm") -> None:
@@ -51,7 +52,7 @@ def died(store: Database, *at: datetime, service: str = "crm") -> None:
     row = {"service": service, "method": "POST", "endpoint": "/", "reason": "exhausted", "error": "no answer"}
     rows = [{**row, "delivery_id": f"{service} {one}", "attempts": 1, "created_at": one} for one in at]
     with store.write() as conn:
-        conn.execute(insert(tables.dlq), rows)
+        insert_new(conn, tables.dlq, rows)
 
 
 def rows(store: Database, span: Span) -> list[tuple[str, str, int, int, int]]:
@@ -236,14 +237,13 @@ def test_no_roll_up_scans_the_log(store: Database) -> None:
     assert ["mih_log_created" in plan or "mih_dlq_created" in plan for plan in found] == [True] * 4
 
 
-@pytest.mark.parametrize("window", Window)
-def test_no_chart_reads_more_than_its_window(store: Database, window: Window) -> None:
+def test_no_chart_reads_more_than_its_window(store: Database) -> None:
     fill(store)
 
-    [of_all] = plans(store, lambda conn: trends.series(conn, window, now=NOW))
+    series = [plans(store, lambda conn, of=one: trends.series(conn, of, now=NOW)) for one in Window]  # type: ignore[misc]
     [newest] = plans(store, lambda conn: stats.last(conn, Span.MINUTE))
 
-    assert "mih_stats_begins" in of_all
+    assert ["mih_stats_begins" in of_all for [of_all] in series] == [True] * len(Window)
     assert "mih_stats_begins" in newest or "optimized away" in newest
 
 
@@ -334,7 +334,7 @@ def fill(store: Database) -> None:
     ]
     analyze = {"sqlite": "ANALYZE", "mysql": "ANALYZE TABLE", "postgresql": "VACUUM ANALYZE"}[store.dialect]
     with store.write() as conn:
-        conn.execute(insert(tables.stats), rows)
+        insert_new(conn, tables.stats, rows)
     with store.read() as conn:
         for name in ("mih_log", "mih_dlq", "mih_stats"):
             conn.exec_driver_sql(f"{analyze} {name}")

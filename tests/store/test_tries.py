@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from sidecar.model import Outcome
 from sidecar.store import tables
+from sidecar.store.dialect import insert_new
 from sidecar.store.engine import Database
 from sidecar.store.tries import Found, Wanted, search
 from tests.conftest import make_tables
@@ -33,7 +34,7 @@ def fill(url: str) -> None:
     found = Database(url)
     with found.write() as conn:
         for start in range(0, COUNT, 5_000):
-            conn.execute(insert(tables.log), [_row(number) for number in range(start, start + 5_000)])
+            insert_new(conn, tables.log, [_row(number) for number in range(start, start + 5_000)])
         conn.execute(text(ANALYZE[found.dialect]))
     found.close()
 

@@ -243,13 +243,12 @@ def test_message_that_no_frame_can_carry_is_invalid_and_never_sent(
 def test_message_over_the_broker_s_limit_is_rejected_and_the_next_one_goes(
     connect: Connect, rabbitmq: RabbitMQ, inbox: Inbox
 ) -> None:
-    rabbitmq.control("eval", "application:set_env(rabbit, max_message_size, 1000).")
-    rabbitmq.control("eval", "persistent_term:put({rabbit_channel, max_message_size}, 1000).")
+    before = rabbitmq.limit(1000)
     transport = connect(rabbitmq.url())
 
     first = transport.send(request(inbox.name, body=b"x" * 1001))
     second = transport.send(request(inbox.name))
-    rabbitmq.restart()
+    rabbitmq.limit(before)
 
     assert (first.outcome, first.status) == (Outcome.REJECTED, 406)
     assert "refused the message: PRECONDITION_FAILED - message size 1001" in said(first)
@@ -292,26 +291,23 @@ def test_virtual_host_that_is_not_there_is_a_failure_that_names_it(
 
 
 def test_user_and_password_may_stand_in_auth(connect: Connect, rabbitmq: RabbitMQ, inbox: Inbox) -> None:
-    rabbitmq.control("add_user", "moodle", "p@ss:w/ord")
-    rabbitmq.control("set_permissions", "moodle", "", ".*", "")
+    rabbitmq.add_user("moodle", "p@ss:w/ord", "", ".*", "")
     url = f"amqp://127.0.0.1:{rabbitmq.port}"
 
     attempt = connect(url, auth={"type": "basic", "username": "moodle", "password": "p@ss:w/ord"}).send(
         request(inbox.name)
     )
-    rabbitmq.control("delete_user", "moodle")
+    rabbitmq.remove_user("moodle")
 
     assert attempt.outcome is Outcome.DELIVERED
 
 
 def test_account_that_may_not_write_is_a_failure(connect: Connect, rabbitmq: RabbitMQ) -> None:
-    rabbitmq.control("add_user", "reader", "p")
-    rabbitmq.control("set_permissions", "reader", "", "", ".*")
-
+    rabbitmq.add_user("reader", "p", "", "", ".*")
     url = f"amqp://reader:p@127.0.0.1:{rabbitmq.port}?exchange=amq.topic"
 
     attempt = connect(url).send(request("q"))
-    rabbitmq.control("delete_user", "reader")
+    rabbitmq.remove_user("reader")
 
     assert (attempt.outcome, attempt.status) == (Outcome.FAILED, 403)
     assert "refused the message: ACCESS_REFUSED" in said(attempt)

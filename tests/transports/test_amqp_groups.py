@@ -52,10 +52,9 @@ def cable(rabbitmq: RabbitMQ) -> Iterator[Cable]:
 @pytest.fixture
 def picky(rabbitmq: RabbitMQ) -> Iterator[RabbitMQ]:
     """The broker takes at most 1,000 bytes."""
-    rabbitmq.control("eval", "application:set_env(rabbit, max_message_size, 1000).")
-    rabbitmq.control("eval", "persistent_term:put({rabbit_channel, max_message_size}, 1000).")
+    before = rabbitmq.limit(1000)
     yield rabbitmq
-    rabbitmq.restart()
+    rabbitmq.limit(before)
 
 
 def group(endpoint: str, numbers: range = range(1, 5), **changes: object) -> list[Request]:
@@ -186,15 +185,14 @@ def test_several_messages_that_are_too_large_are_all_found(
 def test_routing_key_that_the_account_may_not_use_harms_no_neighbour(
     open_to: Open, rabbitmq: RabbitMQ, inbox: Inbox
 ) -> None:
-    rabbitmq.control("add_user", "narrow", "p")
-    rabbitmq.control("set_permissions", "narrow", "", ".*", "")
-    rabbitmq.control("set_topic_permissions", "narrow", "amq.topic", "^grades", "")
+    rabbitmq.add_user("narrow", "p", "", ".*", "")
+    rabbitmq.permit_topic("narrow", "amq.topic", "^grades")
     inbox.bind("amq.topic", "#")
     url = f"amqp://narrow:p@127.0.0.1:{rabbitmq.port}?exchange=amq.topic"
     keys = ["grades.1", "users.1", "grades.2", "grades.3"]
 
     attempts = open_to(url).send_many([request(key, delivery_id=key) for key in keys])
-    rabbitmq.control("delete_user", "narrow")
+    rabbitmq.remove_user("narrow")
 
     assert outcomes(attempts) == [Outcome.DELIVERED, Outcome.FAILED, Outcome.DELIVERED, Outcome.DELIVERED]
     assert attempts[1].status == 403

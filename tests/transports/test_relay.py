@@ -292,20 +292,19 @@ def test_tls_and_a_wrong_password(depot: Depot) -> None:
 def test_a_rehearsal_needs_what_we_need_leaves_nothing_and_says_what_is_refused(depot: Depot) -> None:
     assert rehearse(depot.door(), SystemClock()).startswith(("3.", "4."))
 
-    depot.broker.control("add_user", "narrow", "secret")
+    depot.broker.add_user("narrow", "secret", "^mih\\.other", ".*", ".*")
     try:
-        depot.broker.control("set_permissions", "narrow", "^mih\\.other", ".*", ".*")
         narrow = replace(depot.door(), credentials=("narrow", "secret"))
         assert _says(lambda: rehearse(narrow, SystemClock()), "let the account configure, write and read")
         site = depot.topology.exchange.replace(".", "\\.")
-        depot.broker.control("set_permissions", "narrow", *[f"^{site}(\\..*)?$"] * 3)
+        depot.broker.permit("narrow", *[f"^{site}(\\..*)?$"] * 3)
         rehearse(narrow, SystemClock())
         publisher = Publisher(narrow, SystemClock())
         publisher.publish_later([(delivery(1), 0)])
         publisher.publish([delivery(2)])
         publisher.close()
     finally:
-        depot.broker.control("delete_user", "narrow")
+        depot.broker.remove_user("narrow")
 
     assert len(taken(depot.consumer(crm=5), 2)) == 2
 

@@ -4,9 +4,9 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert
 
 from sidecar.store import tables
+from sidecar.store.dialect import insert_new
 from tests.cli.seeds import Seeds
 from tests.web.conftest import Enter, Site
 
@@ -34,7 +34,7 @@ def tried(site: Site, seeds: Seeds, count: int = 1, **changes: object) -> None:
     }
     rows = [{**row, "created_at": now + timedelta(seconds=number), **changes} for number in range(count)]
     with site.store.write() as conn:
-        conn.execute(insert(tables.log), rows)
+        insert_new(conn, tables.log, rows)
 
 
 def numbers(html: str) -> list[int]:
