@@ -219,6 +219,34 @@ def test_partitioned_before_the_confirms_the_cursor_stays_and_then_each_is_sent_
     assert (len(sent), sent.total()) == (31, 31)
 
 
+class Narrow(Outlet):
+    """An outlet that gets no more than a few confirms in time."""
+
+    def enqueue(self, conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        if len(deliveries) > 7:
+            raise BrokerUnavailable("it did not answer within 10 s")
+        super().enqueue(conn, deliveries, now=now)
+
+
+def test_what_is_too_much_for_the_broker_at_once_goes_out_in_smaller_pieces(
+    make_campus: MakeCampus, moodle_db: Database, post: Relaying
+) -> None:
+    campus = make_campus({"name": "views", "event": r"\core\event\course_viewed"})
+    tail = campus.tail(outlet=Narrow(post.publisher))
+    tail.run_once()
+    numbers = insert_rows(moodle_db.url, [log_row() for _ in range(40)])
+
+    failures = 0
+    while position(campus) < numbers[-1]:
+        try:
+            tail.run_once()
+        except BrokerUnavailable:
+            failures += 1
+
+    # 1,000 is halved seven times; then 7 is enough, 8 too much, and after 4, 5, 6 and 7 once more.
+    assert (post.lying(), failures) == (40, 9)
+
+
 def position(campus: Campus) -> int:
     with campus.store.read() as conn:
         cursor = cursors.load(conn, "campus")
