@@ -38,6 +38,8 @@ class RabbitMQ:
         self._authority: Authority | None = None
         self._port = self._tls_port = 0
         self._was_up = False
+        self.node = f"mih-test-{os.getpid()}@localhost"
+        self.node_port = _quiet_port()  # where other nodes of a cluster find it
 
     @property
     def running(self) -> bool:
@@ -108,9 +110,9 @@ class RabbitMQ:
         """Have it run out of memory, or recover."""
         self.control("set_vm_memory_high_watermark", "0" if on else "0.6")
 
-    def control(self, *command: str) -> None:
-        """Run rabbitmqctl."""
-        self._owned().run("env", *self._environment, _program("rabbitmqctl"), "--quiet", *command)
+    def control(self, *command: str) -> str:
+        """Run rabbitmqctl and return what it printed."""
+        return self._owned().run("env", *self._environment, _program("rabbitmqctl"), "--quiet", *command)
 
     def connect(self) -> Any:
         """Return a connection of pika's own, for tests to look and to tidy up with."""
@@ -149,8 +151,8 @@ class RabbitMQ:
         values = {
             "HOME": process.home,
             "ERL_EPMD_PORT": self._names.port,
-            "RABBITMQ_NODENAME": f"mih-test-{os.getpid()}@localhost",
-            "RABBITMQ_DIST_PORT": _quiet_port(),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_DIST_PORT": self.node_port,
             "RABBITMQ_CONFIG_FILE": process.home / "rabbitmq.conf",
             "RABBITMQ_CONF_ENV_FILE": process.home / "none",
             "RABBITMQ_ENABLED_PLUGINS_FILE": process.home / "none",

@@ -46,13 +46,14 @@ class ChildProcess:
         log = self.home / "server.log"
         return log.read_text(errors="replace")[-3000:] if log.exists() else "(it printed nothing)"
 
-    def run(self, *command: str | Path) -> None:
-        """Run a preparing command to its end, as the same account."""
+    def run(self, *command: str | Path) -> str:
+        """Run a preparing command to its end, as the same account; return what it printed."""
         done = subprocess.run(
             self._leashed(command), cwd=self.home, capture_output=True, text=True, check=False, timeout=120
         )
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     def spawn(self, *command: str | Path) -> None:
         """Start the program; it prints into `home/server.log`."""

@@ -130,7 +130,11 @@ class Cable:
                 near, _ = self._listener.accept()
                 self.connections += 1
                 self.on_connection(self.connections)
-                far = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    near.close()  # nobody is there just now
+                    continue
                 self._wires += [near, far]
                 self._start(self._carry, near, far, self._forth, self._wears)
                 self._start(self._carry, far, near, self._back)
