@@ -164,7 +164,9 @@ class Cable:
                 if not self._deaf.is_set():
                     target.sendall(data)
             else:
-                self._flows(flows, source)  # nor does the end of a connection get through
+                # The end of a connection gets through as all else does.
+                if self._flows(flows, source) and source in self._wires:
+                    target.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):
                 target.shutdown(socket.SHUT_RD)
 

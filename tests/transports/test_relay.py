@@ -240,6 +240,9 @@ def test_partitioned_while_consuming_what_was_not_acknowledged_comes_to_others(
 
     cable.hold()
     first.done(held[:5])
+    eventually(lambda: first.problem)
+    assert first.problem
+    assert "has said nothing for 1.25 s; is the network well?" in first.problem
     second = depot.consumer(crm=20)
     found = taken(second, 20)
     cable.heal()

@@ -16,7 +16,7 @@ from sidecar.transports.connection import Way
 from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Link, Message
 from sidecar.transports.relay.topology import WAITS_S, Topology
-from sidecar.transports.wire import Dropped, Garbage, Refused
+from sidecar.transports.wire import Dropped, Garbage, Refused, Silent
 
 _DENIED, _UNLIKE = 403, 406
 _OLDEST = (3, 10)  # the first with expiring messages and safe dead letters in quorum queues
@@ -40,12 +40,19 @@ class Door:
         first, *rest = *self.others, self.broker
         return replace(self, broker=first, others=tuple(rest))
 
+    def each(self) -> list["Door"]:
+        """Return the doors to each node alone."""
+        return [replace(self, broker=one, others=()) for one in (self.broker, *self.others)]
+
     def open(self, deadline: Deadline, *, heartbeat_s: int = 0) -> Link:
         """Connect, declaring nothing. Raises BrokerUnavailable."""
         deadline.start(self.patience_s)
         try:
             bare = replace(self.broker, exchange="", queue="", dead_letter_queue="")
             link = Link(bare, self.credentials, deadline, self.way, declares=False, heartbeat_s=heartbeat_s)
+        except Dropped as error:
+            text = "closed the connection; are user name, password and virtual host right?"
+            raise BrokerUnavailable(f"dispatch.broker: {self.broker.address} {text}") from error
         except BROKEN as error:
             raise self.unavailable(error) from error
         if _version(link) < _OLDEST:
@@ -133,8 +140,10 @@ def _reason(error: Exception, patience_s: float) -> str:
     match error:
         case Refused():
             return f"refused {error.doing}: {error.text} ({error.code}){_hint(error)}"
+        case Silent():
+            return str(error)
         case Dropped():
-            return "closed the connection: are user name, password and virtual host right?"
+            return "closed the connection"
         case Garbage():
             return f"did not answer in AMQP: {error}"
         case httpcore.TimeoutException():
