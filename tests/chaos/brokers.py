@@ -7,8 +7,9 @@ from typing import Any
 
 from tests.acceptance.sidecar import Sidecar, eventually
 from tests.broker import RabbitMQ
-from tests.chaos.cluster import Cluster, Node
+from tests.chaos.cluster import TICK_S, Cluster, Node
 from tests.chaos.names import NotHere
+from tests.chaos.processes import reader
 from tests.chaos.world import LEASE_S, TIMEOUT_S, World
 from tests.servers import ServerMissing
 from tests.transports.brokers import Cable
@@ -35,38 +36,58 @@ def restarted(world: World) -> None:
 
 
 def partitioned(world: World) -> None:
-    """The network between one of two sidecars and the broker is gone, then between both and the broker."""
+    """The network between the broker and the sidecar that reads is gone; then that of both sidecars."""
     broker = world.keep(_broker())
     cables = [Cable(broker.port), Cable(broker.port)]
     sidecars = _started(world, *(broker.url().replace(str(broker.port), str(one.port)) for one in cables))
     with world.writing(rate=40):
-        for seconds in _SPELLS_S:
-            for parted in (cables[:1], cables):
-                _until_it_flows(world)
-                for cable in parted:
-                    cable.hold(forth=world.chance.random() < 0.5)
-                world.strike()
-                world.wait(seconds)
-                if parted == cables and seconds == max(_SPELLS_S):
-                    _is_told(world)
-                for cable in cables:
-                    cable.heal()
         _until_it_flows(world)
-    world.settle()
+        with _parted(world, [cables[sidecars.index(_reader(world))]]):
+            parted_at = time.monotonic()
+            _until_it_flows(world)
+            world.notes.append(f"the reader cut off: went on after {time.monotonic() - parted_at:.1f} s")
+        for seconds in _SPELLS_S:
+            _until_it_flows(world)
+            with _parted(world, cables):
+                world.wait(seconds)
+                if seconds == max(_SPELLS_S):
+                    _is_told(world)
+        _until_it_flows(world)
     assert all("did not answer within" in one.said for one in sidecars), "it did not say what was wrong"
+    world.settle()
     for cable in cables:
         cable.close()
 
 
+def _reader(world: World) -> Sidecar:
+    """Return the sidecar that tails, as soon as there is one."""
+    eventually(lambda: reader(world))
+    found = reader(world)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def _parted(world: World, cables: list[Cable]) -> Iterator[None]:
+    """Let nothing come from the broker meanwhile, and by chance nothing get there either."""
+    for cable in cables:
+        cable.hold(forth=world.chance.random() < 0.5)
+    world.strike()
+    yield
+    for cable in cables:
+        cable.heal()
+
+
 def nodes_lost(world: World) -> None:
-    """Of three nodes each is lost in turn: killed, hanging, cut off from the two others; the rest goes on."""
+    """The node that most are connected to is lost: killed, hanging, cut off from the two others."""
     cluster = world.keep(_cluster())
     _started(world, *(one.url() for one in cluster.nodes[:2]), nodes=cluster.nodes)
     with world.writing(rate=40):
         _until_it_flows(world)
         assert cluster.members(_QUEUE) == len(cluster.nodes)
         faults = {"killed": _killed, "hanging": _hanging, "cut off": cluster.without}
-        for (name, fault), node in zip(faults.items(), world.chance.sample(cluster.nodes, 3), strict=True):
+        for name, fault in faults.items():
+            node = max(cluster.nodes, key=lambda one: one.connections)
             with fault(node):
                 world.strike()
                 gone_at = time.monotonic()
@@ -74,7 +95,8 @@ def nodes_lost(world: World) -> None:
                 world.notes.append(f"a node {name}: went on after {time.monotonic() - gone_at:.1f} s")
                 world.wait(_NODE_AWAY_S)
                 _until_it_flows(world)
-            node.start()
+            world.wait(2 * TICK_S)  # whoever was away notices only now that it was
+            eventually(cluster.is_whole, seconds=120)
             _until_it_flows(world)
 
 
@@ -131,10 +153,15 @@ def _started(world: World, *urls: str, nodes: list[Node] | None = None) -> list[
 
 
 def _until_it_flows(world: World) -> None:
-    """Wait until what is written now arrives."""
+    """Wait until all that was written by now has arrived, and something that was written later."""
     world.owe()
-    owed = set(world.owed)
-    eventually(lambda: owed <= world.post.arrivals.marks, seconds=120)
+    owed, newest = set(world.owed), max(world.owed, default=0)
+
+    def flows() -> bool:
+        arrived = world.post.arrivals.marks
+        return owed <= arrived and max(arrived, default=0) > newest
+
+    eventually(flows, seconds=120)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.broker import RabbitMQ
 from tests.transports.brokers import Cable
 
 _SIZE = 3
-_TICK_S = 4  # a node that says nothing for so long is taken for dead by the others; 60 otherwise
+TICK_S = 4  # a node that says nothing for so long is taken for dead by the others; 60 otherwise
 
 
 class Node(RabbitMQ):
@@ -43,12 +43,17 @@ class Node(RabbitMQ):
             file.write("cluster_formation.peer_discovery_backend = classic_config\n")
             file.write("cluster_partition_handling = pause_minority\n" + "\n".join(peers) + "\n")
         values = dict(line.split("=", 1) for line in self._environment)
-        values["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += f" -kernel net_ticktime {_TICK_S}"
+        values["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += f" -kernel net_ticktime {TICK_S}"
         self._environment = [f"{name}={value}" for name, value in values.items()]
         for one in nodes:
             if one is not self:
                 cable = self.cables[one.node] = Cable(one.node_port)
                 self._others.append(_registered(int(values["ERL_EPMD_PORT"]), one.node, cable.port))
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected to it."""
+        return int(self.control("eval", "length(rabbit_networking:local_connections())."))
 
     def hang(self) -> None:
         """Stop at this instruction, as a machine that is suspended."""
@@ -109,6 +114,14 @@ class Cluster:
         yield
         for cable in cables:
             cable.heal()
+
+    def is_whole(self) -> bool:
+        """Whether each node runs and sees all others."""
+        script = "length(rabbit_mnesia:cluster_nodes(running))."
+        try:
+            return all(one._answers() and int(one.control("eval", script)) == _SIZE for one in self.nodes)
+        except (RuntimeError, ValueError):
+            return False
 
     def members(self, queue: str) -> int:
         """Return how many nodes have a member of a quorum queue."""

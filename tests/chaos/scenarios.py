@@ -29,7 +29,7 @@ SCENARIOS = (
     Scenario("connections cut by the server", stores.cut),
     Scenario("RabbitMQ killed and restarted", brokers.restarted, databases=("mariadb",), crash=True),
     Scenario("RabbitMQ partitioned from the sidecars", brokers.partitioned, ("postgresql",), crash=True),
-    Scenario("RabbitMQ: each node of a cluster lost", brokers.nodes_lost, ("mariadb",), crash=True),
+    Scenario("RabbitMQ: a node of a cluster lost", brokers.nodes_lost, ("mariadb",), crash=True),
     Scenario("RabbitMQ: majority of a cluster lost", brokers.majority_lost, ("mariadb",), crash=True),
     Scenario("receiver down for long", receivers.away),
     Scenario("receiver hangs", receivers.behaving(receivers.HANGING)),
