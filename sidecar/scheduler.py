@@ -47,6 +47,7 @@ class Steady:
         self._work = work
         self._hub = hub
         self._failures = 0
+        self._problem: str | None = None
         self._not_before = 0.0
 
     def __call__(self) -> None:
@@ -64,6 +65,11 @@ class Steady:
             self._failures = 0
 
     @property
+    def problem(self) -> str | None:
+        """What it has failed of twice in a row or more often; None: it works."""
+        return self._problem if self._failures > 1 else None
+
+    @property
     def waits_s(self) -> float:
         """Seconds until it works again."""
         return max(self._not_before - self._hub.clock.monotonic(), 0)
@@ -72,15 +78,19 @@ class Steady:
         self._failures += 1
         wait_s = min(2.0 ** (self._failures - 1) / 2, _LONGEST_WAIT_S)
         self._not_before = self._hub.clock.monotonic() + wait_s
+        self._problem = self._said(error)
         if self._failures > 1:
             return
-        if isinstance(error, SQLAlchemyError):
-            where = self._hub.moodle.shown if self.name in {"tail", "watch"} else self._hub.store.shown
-            _log.error("%s.waiting: %s. It goes on by itself.", self.name, explain(error, where))
-        elif isinstance(error, BrokerUnavailable):
-            _log.error("%s.waiting: %s. It goes on by itself.", self.name, error)
+        if isinstance(error, SQLAlchemyError | BrokerUnavailable):
+            _log.error("%s.waiting: %s. It goes on by itself.", self.name, self._problem)
         else:
             _log.exception("%s.failed: this should not happen; it is tried again", self.name)
+
+    def _said(self, error: Exception) -> str:
+        if isinstance(error, SQLAlchemyError):
+            where = self._hub.moodle.shown if self.name in {"tail", "watch"} else self._hub.store.shown
+            return explain(error, where)
+        return str(error) if isinstance(error, BrokerUnavailable) else f"{type(error).__name__}: see its log"
 
 
 class Ticker:
@@ -137,6 +147,7 @@ class Scheduler:
         self._stop = threading.Event()
         self._tail = Steady("tail", self._read_all, hub)
         self._dispatch = Steady("dispatch", hub.dispatcher.run_once, hub)
+        self._courier = Steady("courier", self._bring, hub)
         self._backfill = Backfill(
             hub.moodle,
             hub.store,
@@ -184,6 +195,13 @@ class Scheduler:
         rounds = Rounds(self._tail.last_round, self._dispatch.last_round, self._started_at)
         return rounds.ailment(self._hub.role, self._hub.settings, now=self._hub.clock.now())
 
+    def _problem(self) -> str | None:
+        """What keeps one of the loops from its work, in words."""
+        found = [loop.problem for loop in (self._tail, self._dispatch, self._courier)]
+        if self._hub.relay is not None:
+            found.append(self._hub.relay.problem)
+        return next((one for one in found if one), None)
+
     def idle(self) -> bool:
         """Whether all there was has been read and sent, so far as it can be now."""
         try:
@@ -222,7 +240,7 @@ class Scheduler:
             every(rescue_s, Steady("rescue", self._rescue, self._hub))
             every(_EXPIRE_S, Steady("expire", self._expire, self._hub))
             if self._hub.relay is not None:
-                every(_COURIER_S, Steady("courier", self._bring, self._hub))
+                every(_COURIER_S, self._courier)
                 every(_SWEEP_S, Steady("sweep", self._sweep, self._hub), delay_s=_SWEEP_S)
         if reload is not None:
             every(_RELOAD_S, Steady("reload", reload, self._hub))
@@ -294,6 +312,7 @@ class Scheduler:
                 tail_at=self._tail.last_round,
                 dispatch_at=self._dispatch.last_round,
                 now=self._hub.clock.now(),
+                problem=self._problem(),
             )
 
     def _quietly(self, work: Callable[[], None]) -> None:

@@ -41,6 +41,8 @@ class RabbitMQ:
         self._authority: Authority | None = None
         self._port = self._tls_port = 0
         self._was_up = self._answered = False
+        self.node = f"mih-test-{os.getpid()}@localhost"
+        self.node_port = _quiet_port()  # where other nodes of a cluster find it
 
     @property
     def running(self) -> bool:
@@ -150,7 +152,7 @@ class RabbitMQ:
             *self._environment,
             find_program("erl_call"),
             "-sname",
-            self._node,
+            self.node,
             "-e",
         ]
         said = self._owned().run(*call, given=f"{expression}.\n")
@@ -158,13 +160,13 @@ class RabbitMQ:
             raise RuntimeError(f"RabbitMQ could not work out {expression}: {said}")
         return said.removeprefix("{ok, ").removesuffix("}")
 
+    def control(self, *command: str) -> str:
+        """Run rabbitmqctl and return what it printed."""
+        return self._owned().run("env", *self._environment, _program("rabbitmqctl"), "--quiet", *command)
+
     def connect(self) -> Any:
         """Return a connection of pika's own, for tests to look and to tidy up with."""
         return pika.BlockingConnection(pika.URLParameters(self.url()))
-
-    @property
-    def _node(self) -> str:
-        return f"mih-test-{os.getpid()}@localhost"
 
     def _owned(self) -> ChildProcess:
         if self._process is None:
@@ -200,8 +202,8 @@ class RabbitMQ:
         values = {
             "HOME": process.home,
             "ERL_EPMD_PORT": self._names.port,
-            "RABBITMQ_NODENAME": self._node,
-            "RABBITMQ_DIST_PORT": _quiet_port(),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_DIST_PORT": self.node_port,
             "RABBITMQ_CONFIG_FILE": process.home / "rabbitmq.conf",
             "RABBITMQ_CONF_ENV_FILE": process.home / "none",
             "RABBITMQ_ENABLED_PLUGINS_FILE": process.home / "none",

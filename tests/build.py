@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from sidecar.bridge.harvest import Harvester
-from sidecar.bridge.tail import Tail
+from sidecar.bridge.tail import Outlet, Tail
 from sidecar.clock import FakeClock
 from sidecar.hub import Loaded, load
 from sidecar.moodle.logstore import LogStore
@@ -41,7 +41,7 @@ class Campus:
         self.moodle, self.store = Database(url), Database(url)
         self.log = LogStore()
 
-    def tail(self, replica: str = "replica-1") -> Tail:
+    def tail(self, replica: str = "replica-1", outlet: Outlet | None = None) -> Tail:
         """Return the tail of one replica."""
         settings = self.known.settings
         return Tail(
@@ -54,6 +54,7 @@ class Campus:
             harvester=Harvester(settings, self.known.book),
             clock=self.clock,
             queued=lambda: None,
+            outlet=outlet,
         )
 
     def close(self) -> None:

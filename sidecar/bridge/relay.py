@@ -42,6 +42,11 @@ class Relay:
         )
         return cls(Outlet(Publisher(door, clock)), engine, Courier(store, door, clock, services))
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing comes from the broker, in words; None: the connection stands, or is not wanted yet."""
+        return self.engine.problem
+
     def is_clear(self) -> bool:
         """Whether no message is left of deliveries that are over, so far as the broker can be asked."""
         try:

@@ -84,6 +84,11 @@ class Relayed:
         resting = {name: min(one.at for one in some) for name, some in self._resting.items() if some}
         return {**resting, **dict.fromkeys(self.stock(), now)}
 
+    @property
+    def problem(self) -> str | None:
+        """Why the broker cannot be consumed from, in words."""
+        return self._consumer.problem
+
     def stock(self) -> Mapping[str, int]:
         """Return how much of each service is here to be claimed. May be called from any thread."""
         return self._consumer.stock()
@@ -202,7 +207,8 @@ class Relayed:
 
     def _send_to_wait(self, now: datetime) -> None:
         """Let the broker keep what is not due for a while; what it does not take rests here all the same."""
-        if self._publisher_ill_until is not None and now < self._publisher_ill_until:
+        ill_until = self._publisher_ill_until
+        if self._consumer.problem or (ill_until is not None and now < ill_until):
             return
         far = [one for some in self._resting.values() for one in some if one.at - now >= _SHORTEST_WAIT]
         if not far:

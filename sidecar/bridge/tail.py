@@ -18,7 +18,7 @@ from sidecar.bridge.sight import Ahead, Behind, look_behind
 from sidecar.bridge.start import first_position
 from sidecar.bridge.watch import Watch
 from sidecar.clock import Clock
-from sidecar.errors import LeaseLost
+from sidecar.errors import BrokerUnavailable, LeaseLost
 from sidecar.model import Cursor, Delivery
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.names import NameFilter
@@ -180,15 +180,21 @@ class Tail:
         )
         harvest.tally += _late(behind, harvest)
         if ahead.position != cursor.position or behind.changes or cursor.problem:
+            if self._outlet is not None and harvest.deliveries:
+                self._outlet.ready()
             try:
                 self._commit(cursor, after, ahead, behind, harvest)
+            except BrokerUnavailable:
+                self._limit = max(limit // 2, 1)  # it may have been too much for the time that there was
+                raise
             except UNSTORABLE as error:
                 if limit > 1:
                     return self._go_row_by_row(cursor, error)
                 self._commit(cursor, after, ahead, behind, unstorable(harvest, error))
         self._cursor = after
         self._mention(harvest)
-        self._limit = limit if more else self._settings.batch
+        # What was too much a moment ago is come back to in steps.
+        self._limit = min(limit + limit // 8 + 1, self._settings.batch) if more else self._settings.batch
         events = len(ahead.events) + len(behind.events)
         moved = ahead.position != cursor.position or events > 0
         return Round(True, events, len(harvest.deliveries), moved, more, head)
@@ -233,8 +239,6 @@ class Tail:
 
     def _commit(self, before: Cursor, after: Cursor, ahead: Ahead, behind: Behind, harvest: Harvest) -> None:
         """Transaction T1: everything of this round, or nothing."""
-        if self._outlet is not None and harvest.deliveries:
-            self._outlet.ready()
         with self._store.write() as conn:
             now = self._clock.now()
             cursors.advance(conn, before, after, now=now)

@@ -1,7 +1,7 @@
 """The address of a message broker, `amqp(s)://user:password@host:port/vhost?exchange=...`, taken apart."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sidecar.errors import said, text_of
@@ -104,6 +104,14 @@ def read_broker(url: str) -> Broker:
         names.get("queue_declare", ""),
         names.get("dlq", ""),
     )
+
+
+def node_beside(broker: Broker, node: str) -> Broker:
+    """Return another node of a broker's cluster, written host or host:port. Raises ValueError like above."""
+    if any(mark in node for mark in "/?@"):
+        raise ValueError(said("expected host or host:port: all else is as in the URL"))
+    found = read_broker(f"{'amqps' if broker.tls else 'amqp'}://{node}")
+    return replace(broker, host=found.host, port=found.port)
 
 
 _ESCAPED = said("in the user name and the password %40 stands for @, %2F for /, %3A for :")

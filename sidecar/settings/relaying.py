@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sidecar.settings.broker import part, read_broker
+from sidecar.settings.broker import node_beside, part, read_broker
 from sidecar.settings.outside import tls_problems
 from sidecar.settings.source import Problem, child
 
+_ANY = read_broker("amqp://any")
 _INSTEAD = "leave it away, or use dispatch.engine: database"
 
 
@@ -20,6 +21,7 @@ def relay_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
     url = _mapping(broker).get("url")
     if isinstance(url, str) and (problem := _url_problem(url)):
         yield Problem("dispatch.broker.url", problem)
+    yield from _node_problems(_mapping(broker).get("nodes"))
     for option, text in tls_problems({"ca": _mapping(broker).get("ca")}):
         yield Problem(f"dispatch.broker.{option.removeprefix('tls.')}", text)
     if dispatch.get("engine") != "rabbitmq":
@@ -50,6 +52,14 @@ def _url_problem(url: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None if part(url).user else "a user is expected: amqp://user:password@host/vhost"
+
+
+def _node_problems(nodes: Any) -> Iterator[Problem]:
+    for number, node in enumerate(nodes if isinstance(nodes, list) else []):
+        try:
+            node_beside(_ANY, str(node))
+        except ValueError as error:
+            yield Problem(child("dispatch.broker.nodes", number), str(error))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -100,6 +100,10 @@ class BrokerSettings(Section):
     url: SecretStr = Field(
         description="amqp://user:password@host:port/vhost, amqps:// with TLS; the password by reference"
     )
+    nodes: tuple[str, ...] = Field(
+        default=(),
+        description="Other nodes of its cluster, host or host:port: who cannot work with one tries the next",
+    )
     prefetch: int = Field(
         default=200,
         ge=1,

@@ -36,6 +36,7 @@ class Rounds:
     tail_at: datetime | None
     dispatch_at: datetime | None
     started_at: datetime
+    problem: str | None = None  # what keeps one of them from it
 
     def idle(self, role: str, settings: Settings, *, now: datetime) -> tuple[str, float] | None:
         """Return which loop of this role has made no round for too long, and for how many seconds."""
@@ -49,12 +50,15 @@ class Rounds:
     def ailment(self, role: str, settings: Settings, *, now: datetime) -> str | None:
         """Say which loop of this role has made no round for too long; None: all is well."""
         idle = self.idle(role, settings, now=now)
-        return f"its {idle[0]} has made no round for {idle[1]:.0f} s: its log says why" if idle else None
+        why = self.problem or "its log says why"
+        return f"its {idle[0]} has made no round for {idle[1]:.0f} s: {why}" if idle else None
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
     """One signed-in process; `ailment` says in words what is wrong with it, None when nothing is.
+
+    `problem` is what keeps one of its loops from its work, said before it is ill.
 
     Not `alive`: it has fallen silent. It stays listed for a day, whoever has taken its work over.
     """
@@ -68,6 +72,7 @@ class Process:
     seen_at: datetime
     tail_at: datetime | None
     dispatch_at: datetime | None
+    problem: str | None
     alive: bool
     ailment: str | None
     idle_loop: str | None = None  # which loop has made no round, and for how long
@@ -212,7 +217,7 @@ def _lot(owed: Owed, circuit: Circuit, obstacle: Obstacle | None) -> Lot:
 def _process(row: Row[Any], settings: Settings, now: datetime) -> Process:
     known = {name: value for name, value in row._mapping.items() if name in Process.__dataclass_fields__}
     alive = (now - row.seen_at).total_seconds() <= _SEEN_WITHIN_S
-    rounds = Rounds(row.tail_at, row.dispatch_at, row.started_at)
+    rounds = _rounds(row)
     loop, idle_s = rounds.idle(row.role, settings, now=now) or (None, 0.0)
     ailment = _ailment(row, settings, now)
     return Process(**known, alive=alive, ailment=ailment, idle_loop=loop, idle_s=idle_s)
@@ -222,4 +227,8 @@ def _ailment(row: Row[Any], settings: Settings, now: datetime) -> str | None:
     silent_s = (now - row.seen_at).total_seconds()
     if silent_s > _SEEN_WITHIN_S:
         return f"it was last seen {silent_s:.0f} s ago"
-    return Rounds(row.tail_at, row.dispatch_at, row.started_at).ailment(row.role, settings, now=now)
+    return _rounds(row).ailment(row.role, settings, now=now)
+
+
+def _rounds(row: Row[Any]) -> Rounds:
+    return Rounds(row.tail_at, row.dispatch_at, row.started_at, row.problem)

@@ -37,13 +37,19 @@ def enter(conn: Connection, replica: Replica, *, now: datetime) -> None:
 
 
 def beat(
-    conn: Connection, name: str, *, tail_at: datetime | None, dispatch_at: datetime | None, now: datetime
+    conn: Connection,
+    name: str,
+    *,
+    tail_at: datetime | None,
+    dispatch_at: datetime | None,
+    now: datetime,
+    problem: str | None = None,
 ) -> None:
-    """Say that the process lives, and when its loops last made their round."""
+    """Say that the process lives, when its loops last made their round, and what keeps them from it."""
     conn.execute(
         update(replicas)
         .where(replicas.c.name == name)
-        .values(seen_at=now, tail_at=tail_at, dispatch_at=dispatch_at)
+        .values(seen_at=now, tail_at=tail_at, dispatch_at=dispatch_at, problem=problem)
     )
 
 

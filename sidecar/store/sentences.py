@@ -34,6 +34,13 @@ WORDINGS: Mapping[str, Wording] = {
     "process.idle": Wording(
         "Process {pid} on {host} is ill: its {loop} has made no round for {idle_s}: its log says why"
     ),
+    "process.stuck": Wording(
+        "Process {pid} on {host} is ill: its {loop} has made no round for {idle_s}: {problem}",
+        remedy="mend that; it goes on by itself",
+    ),
+    "process.waiting": Wording(
+        "Process {pid} on {host} cannot work: {problem}", remedy="mend that; it goes on by itself"
+    ),
     "process.no_tail": Wording("No process reads the log: start `mih run --role tail`"),
     "process.no_dispatch": Wording("No process sends: start `mih run --role dispatch`"),
     "tail.stopped": Wording("The tail stands still: {problem}"),

@@ -122,6 +122,7 @@ def process(found: Process) -> View:
         "seen_at": found.seen_at,
         "tail_at": found.tail_at,
         "dispatch_at": found.dispatch_at,
+        "problem": found.problem,
         "alive": found.alive,
         "ailment": found.ailment,
     }

@@ -200,6 +200,7 @@ replicas = Table(
     Column("seen_at", UtcDateTime, nullable=False),
     Column("tail_at", UtcDateTime),
     Column("dispatch_at", UtcDateTime),
+    Column("problem", Text),
 )
 
 definitions = Table(

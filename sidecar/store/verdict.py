@@ -83,16 +83,25 @@ def _of_processes(found: Overview) -> Iterator[Remark]:
     for process in found.processes:
         if process.ailment and (process.alive or not covered):
             yield _ailing(process, found.at)
+        elif process.alive and process.problem:
+            yield _ill("process.waiting", **_which(process), problem=process.problem.rstrip("."))
     for role in ("tail", "dispatch"):
         if well and not {role, "all"} & well:
             yield _ill(f"process.no_{role}")
 
 
 def _ailing(process: Process, now: datetime) -> Remark:
-    which = {"pid": str(process.pid), "host": process.host}
+    which = _which(process)
     if not process.alive:
         return _ill("process.silent", **which, silent_s=(now - process.seen_at).total_seconds())
-    return _ill("process.idle", **which, loop=process.idle_loop, idle_s=process.idle_s)
+    idle = {**which, "loop": process.idle_loop, "idle_s": process.idle_s}
+    if process.problem:
+        return _ill("process.stuck", **idle, problem=process.problem.rstrip("."))
+    return _ill("process.idle", **idle)
+
+
+def _which(process: Process) -> dict[str, str]:
+    return {"pid": str(process.pid), "host": process.host}
 
 
 def _of_the_log(found: Overview) -> Iterator[Remark]:

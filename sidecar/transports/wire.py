@@ -26,6 +26,8 @@ from sidecar.transports.deadline import Deadline
 logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
 
 _PIECE = 65_536
+# A broker sends heartbeats twice as often as was agreed, and waits for ours twice as long, or longer.
+_PATIENT = 1.25
 _LONGEST_FRAME = 1_048_576  # a broker proposes 131,072
 # An idle connection of a sender sends no heartbeats, as no thread is there to send them: the kernel asks
 # instead, so that firewalls keep it and a vanished broker is noticed before the next message.
@@ -49,6 +51,10 @@ class Refused(Exception):
 
 class Dropped(Exception):
     """The broker closed the connection without a word."""
+
+
+class Silent(Dropped):
+    """Nothing has come for longer than heartbeats are apart."""
 
 
 class Garbage(Exception):
@@ -81,6 +87,8 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         self._timers: list[_Timer] = []
         self._outgoing = bytearray()
         self._heard = False
+        self._heard_at = time.monotonic()
+        self._longest_silence_s = heartbeat_s * _PATIENT
         self._ended = False
         self._cause: Exception | None = None
         # False: half a message was sent, and whatever follows would be taken for its end.
@@ -112,8 +120,14 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
                 self._raise_if_ended()
 
     def beat(self) -> None:
-        """Do what is due by the stopwatch, heartbeats, and send what is to be sent."""
+        """Do what is due by the stopwatch, heartbeats, and send what is to be sent.
+
+        Raises Silent when there should have been two heartbeats of the broker's. pika looks, too, but so
+        seldom that the broker may have given what we hold to others before.
+        """
         now = time.monotonic()
+        if self._longest_silence_s and now - self._heard_at > self._longest_silence_s:
+            raise Silent(f"has said nothing for {self._longest_silence_s:g} s; is the network well?")
         due = [timer for timer in self._timers if timer.at <= now]
         self._timers = [timer for timer in self._timers if timer.at > now]
         for timer in due:
@@ -142,7 +156,7 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         # The first frame is a method, of type 1; a broker that wants another version answers AMQP and that.
         if not self._heard and not data.startswith((b"\x01", b"AMQP")):
             raise Garbage(_recognised(data))
-        self._heard = True
+        self._heard, self._heard_at = True, time.monotonic()
         try:
             self._on_data_available(data)
         except Exception as error:  # pika raises whatever happens to it on bytes that make no sense
@@ -164,7 +178,7 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         if isinstance(cause, pika.exceptions.ConnectionClosedByBroker):
             raise Refused(cause.reply_code, cause.reply_text)
         if isinstance(cause, pika.exceptions.AMQPHeartbeatTimeout):
-            raise Dropped
+            raise Silent("has said nothing for too long; is the network well?")
         raise Garbage(repr(cause))
 
     def _on_blocked(self, _connection: object, frame: Any) -> None:

@@ -240,6 +240,7 @@ class Process(BaseModel):
     seen_at: datetime
     tail_at: datetime | None
     dispatch_at: datetime | None
+    problem: str | None = Field(description="What keeps it from its work, as its log says it")
     alive: bool
     ailment: str | None
 

@@ -387,5 +387,11 @@ CREATE INDEX mih_audit_action ON mih_audit (action, id);
 
 UPDATE mih_version SET version_num='0009' WHERE mih_version.version_num = '0008';
 
+-- Running upgrade 0009 -> 0010
+
+ALTER TABLE mih_replicas ADD COLUMN problem TEXT;
+
+UPDATE mih_version SET version_num='0010' WHERE mih_version.version_num = '0009';
+
 COMMIT;
 

@@ -1,24 +1,35 @@
 """Deliveries at a real broker: circuits, pauses, replays and copies are as with the store's own queue."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from sidecar.bridge.courier import Courier, Outlet
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.bridge.relayed import Relayed
-from sidecar.clock import FakeClock
-from sidecar.model import CircuitState
-from sidecar.store import queue, relayed, services
+from sidecar.clock import FakeClock, SystemClock
+from sidecar.errors import BrokerUnavailable
+from sidecar.model import CircuitState, Delivery
+from sidecar.settings.broker import read_broker
+from sidecar.store import cursors, queue, relayed, services
 from sidecar.transports.relay.consumer import Consumer
 from sidecar.transports.relay.publisher import Publisher
+from tests.bridge.conftest import MakeCampus
 from tests.bridge.dispatching import Post, idle, until
 from tests.broker import RabbitMQ
+from tests.build import Campus
 from tests.databases import Database
 from tests.deliveries import delivery
 from tests.receiver import Receiver, answer
 from tests.relaying import door_to, lying_at, remove
+from tests.rows import insert_rows, log_row
+from tests.transports.brokers import Cable
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
@@ -48,11 +59,16 @@ class Relaying(Post):
 
 
 @pytest.fixture
-def post(database: Database, clock: FakeClock, rabbitmq: RabbitMQ) -> Iterator[Relaying]:
-    with Receiver() as receiver:
-        made = Relaying(database.url, clock, receiver, rabbitmq)
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as made:
         yield made
-        made.close()
+
+
+@pytest.fixture
+def post(database: Database, clock: FakeClock, rabbitmq: RabbitMQ, receiver: Receiver) -> Iterator[Relaying]:
+    made = Relaying(database.url, clock, receiver, rabbitmq)
+    yield made
+    made.close()
 
 
 def rounds(post: Relaying, dispatchers: list[Dispatcher], reached: Callable[[], bool]) -> None:
@@ -150,6 +166,92 @@ def test_died_before_the_commit_what_was_published_is_sent_once(post: Relaying) 
     dispatcher.stop()
 
     assert (len(post.receiver.to("/crm")), post.lying()) == (1, 0)
+
+
+class Parting(Outlet):
+    """An outlet to which the way is blocked as soon as a transaction is open: only confirms are missing."""
+
+    def __init__(self, publisher: Publisher, cable: Cable) -> None:
+        super().__init__(publisher)
+        self.cable = cable
+        self.parts = False
+
+    def enqueue(self, conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        if self.parts:
+            self.cable.hold(forth=False)
+        super().enqueue(conn, deliveries, now=now)
+
+
+def test_partitioned_before_the_confirms_the_cursor_stays_and_then_each_is_sent_once(
+    make_campus: MakeCampus, moodle_db: Database, clock: FakeClock, rabbitmq: RabbitMQ, receiver: Receiver
+) -> None:
+    with (
+        closing(Relaying(moodle_db.url, clock, receiver, rabbitmq)) as post,
+        closing(Cable(rabbitmq.port)) as cable,
+    ):
+        post.service("crm")
+        campus = make_campus({"name": "views", "event": r"\core\event\course_viewed"})
+        door = replace(post.door, broker=read_broker(f"amqp://127.0.0.1:{cable.port}"), patience_s=1)
+        outlet = Parting(Publisher(door, SystemClock()), cable)
+        tail = campus.tail(outlet=outlet)
+        tail.run_once()
+        insert_rows(moodle_db.url, [log_row()])
+        tail.run_once()
+        before = position(campus)
+        outlet.parts = True
+        numbers = insert_rows(moodle_db.url, [log_row() for _ in range(30)])
+
+        for _ in range(2):
+            with pytest.raises(BrokerUnavailable, match="did not answer within 1 s"):
+                tail.run_once()
+        assert (position(campus), post.lying(), post.states()) == (before, 31, {"pending": 1})
+
+        outlet.parts = False
+        cable.heal()
+        tail.run_once()
+        assert (position(campus), post.lying()) == (numbers[-1], 61)
+        dispatcher = post.dispatcher()
+        rounds(post, [dispatcher], lambda: post.states() == {"delivered": 31} and post.lying() == 0)
+        idle(dispatcher)
+        outlet.close()
+
+    sent = Counter(request.header("webhook-id") for request in receiver.requests)
+    assert (len(sent), sent.total()) == (31, 31)
+
+
+class Narrow(Outlet):
+    """An outlet that gets no more than a few confirms in time."""
+
+    def enqueue(self, conn: Connection, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+        if len(deliveries) > 7:
+            raise BrokerUnavailable("it did not answer within 10 s")
+        super().enqueue(conn, deliveries, now=now)
+
+
+def test_what_is_too_much_for_the_broker_at_once_goes_out_in_smaller_pieces(
+    make_campus: MakeCampus, moodle_db: Database, post: Relaying
+) -> None:
+    campus = make_campus({"name": "views", "event": r"\core\event\course_viewed"})
+    tail = campus.tail(outlet=Narrow(post.publisher))
+    tail.run_once()
+    numbers = insert_rows(moodle_db.url, [log_row() for _ in range(40)])
+
+    failures = 0
+    while position(campus) < numbers[-1]:
+        try:
+            tail.run_once()
+        except BrokerUnavailable:
+            failures += 1
+
+    # 1,000 is halved seven times; then 7 is enough, 8 too much, and after 4, 5, 6 and 7 once more.
+    assert (post.lying(), failures) == (40, 9)
+
+
+def position(campus: Campus) -> int:
+    with campus.store.read() as conn:
+        cursor = cursors.load(conn, "campus")
+    assert cursor is not None
+    return cursor.position
 
 
 def test_what_nobody_has_queued_is_let_go_in_the_end(post: Relaying) -> None:

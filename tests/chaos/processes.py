@@ -60,13 +60,13 @@ def taken_over(world: World) -> None:
     longest_s = 0.0
     for _ in range(3):
         with world.writing():
-            eventually(lambda: _tailing(world) is not None and world.post.arrivals.marks)
-            tailing = _tailing(world)
+            eventually(lambda: reader(world) is not None and world.post.arrivals.marks)
+            tailing = reader(world)
             assert tailing is not None
             tailing.kill()
             killed_at = time.monotonic()
             world.strike()
-            eventually(lambda dead=tailing: _tailing(world) not in {None, dead})  # type: ignore[misc]
+            eventually(lambda dead=tailing: reader(world) not in {None, dead})  # type: ignore[misc]
             longest_s = max(longest_s, time.monotonic() - killed_at)
         tailing.start()
         eventually(lambda one=tailing: one.said.count("sidecar.started") > 1)  # type: ignore[misc]
@@ -74,7 +74,7 @@ def taken_over(world: World) -> None:
     assert longest_s < LEASE_S + 2, world.notes[-1]
 
 
-def _tailing(world: World) -> Sidecar | None:
+def reader(world: World) -> Sidecar | None:
     """Return the sidecar whose process holds the cursor's lease."""
     name = world.ask(_LEASED_BY, world.store_url) or ""
     return next((one for one in world.sidecars if one.running and f"-{one.pid}-" in name), None)

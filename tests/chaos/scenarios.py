@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos import costs, logtable, machine, processes, receivers, stores
+from tests.chaos import brokers, costs, logtable, machine, processes, receivers, stores
 from tests.chaos.world import World
 
 SERVERS = ("mariadb", "postgresql")
@@ -27,6 +27,10 @@ SCENARIOS = (
     Scenario("database killed and restarted", stores.restarted, crash=True),
     Scenario("deadlocks, serialization failures", stores.quarrelled),
     Scenario("connections cut by the server", stores.cut),
+    Scenario("RabbitMQ killed and restarted", brokers.restarted, databases=("mariadb",), crash=True),
+    Scenario("RabbitMQ partitioned from the sidecars", brokers.partitioned, ("postgresql",), crash=True),
+    Scenario("RabbitMQ: a node of a cluster lost", brokers.nodes_lost, ("mariadb",), crash=True),
+    Scenario("RabbitMQ: majority of a cluster lost", brokers.majority_lost, ("mariadb",), crash=True),
     Scenario("receiver down for long", receivers.away),
     Scenario("receiver hangs", receivers.behaving(receivers.HANGING)),
     Scenario("receiver resets", receivers.behaving(receivers.RESETTING)),

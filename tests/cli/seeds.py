@@ -95,14 +95,14 @@ class Seeds:
             replicas.enter(conn, Replica(f"{host}-{pid}", role, host, pid, "1.0"), now=now)
             replicas.beat(conn, f"{host}-{pid}", tail_at=now, dispatch_at=now, now=now)
 
-    def beat(self, tail_ago_s: float, host: str = "box", pid: int = 7) -> None:
+    def beat(self, tail_ago_s: float, host: str = "box", pid: int = 7, problem: str | None = None) -> None:
         """Have that process say that it lives, and that its tail's last round was so long ago."""
         now = self.clock.now()
         self.clock.advance(-tail_ago_s)
         tail_at = self.clock.now()
         self.clock.advance(tail_ago_s)
         with self.store.write() as conn:
-            replicas.beat(conn, f"{host}-{pid}", tail_at=tail_at, dispatch_at=now, now=now)
+            replicas.beat(conn, f"{host}-{pid}", tail_at=tail_at, dispatch_at=now, now=now, problem=problem)
 
     def cursor(self, position: int, **changes: Any) -> None:
         """Put the cursor of the site."""

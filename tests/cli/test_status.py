@@ -117,6 +117,25 @@ def test_a_standing_tail_a_silent_process_and_a_missing_role_are_told(mih: Mih, 
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_what_keeps_a_process_from_its_work_is_told_at_once_and_when_it_has_become_ill(
+    mih: Mih, seeds: Seeds
+) -> None:
+    reason = "dispatch.broker: rabbit:5672 did not answer within 10 s"
+    seeds.replica()
+    seeds.clock.advance(90)
+    seeds.beat(20, problem=reason)
+    early = mih("status", "--json").json
+    seeds.beat(75, problem=reason)
+    late = mih("status", "--json").json
+
+    assert early["summary"].startswith(f"Process 7 on box cannot work: {reason}.")
+    assert late["summary"].startswith(
+        f"Process 7 on box is ill: its tail has made no round for 1 min: {reason}."
+    )
+    assert (early["level"], early["processes"][0]["problem"]) == ("ill", reason)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_killed_process_whose_work_was_taken_over_is_no_trouble(mih: Mih, seeds: Seeds) -> None:
     seeds.replica(pid=6)
     seeds.clock.advance(600)

@@ -52,6 +52,19 @@ def test_a_broker_that_is_not_there(patient: Patient, carried: Database) -> None
     assert finding.text.startswith("127.0.0.1:1 cannot be reached")
 
 
+def test_a_node_of_a_cluster_that_is_not_there_is_told_and_the_others_do(
+    patient: Patient, carried: Database, broker: RabbitMQ
+) -> None:
+    cluster = {"url": broker.url(), "nodes": ["127.0.0.1:1"]}
+
+    report = patient(carried.url, dispatch={"engine": "rabbitmq", "broker": cluster})
+
+    found = [one for one in report.findings if one.subject == "dispatch.broker"]
+    assert [one.level for one in found] == [Level.WARNING, Level.OK, Level.OK]
+    assert found[0].text.startswith("127.0.0.1:1 cannot be reached")
+    assert found[1].text.endswith(f" at 127.0.0.1:{broker.port} lets us make, write and read our queues")
+
+
 def test_back_at_the_store_what_was_carried_is_told(patient: Patient, carried: Database) -> None:
     finding = about(patient(carried.url), "dispatch.engine")
 

@@ -58,6 +58,9 @@ def messages(broker: RabbitMQ, queue: str) -> Iterator[tuple[Any, Any, bytes]]:
 class Cable:
     """A TCP proxy to the broker. `cut` resets all connections; `mute` lets nothing through any more.
 
+    `hold` is a network that is partitioned: what either side says waits until `heal`, on new wires, too.
+    Nobody is told, and what was held of a connection that was cut meanwhile never comes.
+
     It breaks by itself once `breaks_after` bytes have gone to the broker, and calls `on_connection` with the
     number of each connection before it carries anything.
     """
@@ -68,6 +71,8 @@ class Cable:
         self._carried = 0
         self._target = port
         self._deaf = threading.Event()
+        self._forth, self._back = threading.Event(), threading.Event()
+        self.heal()
         self._wires: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -88,6 +93,17 @@ class Cable:
     def mute(self) -> None:
         """Swallow what either side says from now on."""
         self._deaf.set()
+
+    def hold(self, *, forth: bool = True, back: bool = True) -> None:
+        """Keep what goes to the broker, what comes from it, or both."""
+        for way, held in ((self._forth, forth), (self._back, back)):
+            if held:
+                way.clear()
+
+    def heal(self) -> None:
+        """Let everything through again, what was held first."""
+        self._forth.set()
+        self._back.set()
 
     def close(self) -> None:
         """Take it away."""
@@ -114,24 +130,43 @@ class Cable:
                 near, _ = self._listener.accept()
                 self.connections += 1
                 self.on_connection(self.connections)
-                far = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    near.close()  # nobody is there just now
+                    continue
                 self._wires += [near, far]
-                self._start(self._carry, near, far, self._wears)
-                self._start(self._carry, far, near)
+                self._start(self._carry, near, far, self._forth, self._wears)
+                self._start(self._carry, far, near, self._back)
+
+    def _flows(self, flows: threading.Event, source: socket.socket) -> bool:
+        """Wait until the way is free; False: the connection was cut before."""
+        while not flows.wait(0.02):
+            if source not in self._wires:
+                return False
+        return True
 
     def _wears(self, size: int) -> bool:
         self._carried += size
         return self.breaks_after is not None and self._carried > self.breaks_after
 
     def _carry(
-        self, source: socket.socket, target: socket.socket, breaks: Callable[[int], bool] = lambda _: False
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        flows: threading.Event,
+        breaks: Callable[[int], bool] = lambda _: False,
     ) -> None:
         with source, contextlib.suppress(OSError):
             while data := source.recv(65_536):
-                if breaks(len(data)):
+                if breaks(len(data)) or not self._flows(flows, source):
                     break
                 if not self._deaf.is_set():
                     target.sendall(data)
+            else:
+                # The end of a connection gets through as all else does.
+                if self._flows(flows, source) and source in self._wires:
+                    target.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):
                 target.shutdown(socket.SHUT_RD)
 

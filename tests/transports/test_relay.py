@@ -16,7 +16,7 @@ from sidecar.settings.broker import read_broker
 from sidecar.settings.credentials import TlsSettings
 from sidecar.transports.connection import Way
 from sidecar.transports.relay.consumer import Arrival, Consumer
-from sidecar.transports.relay.door import Door, rehearse
+from sidecar.transports.relay.door import Door, depths, rehearse
 from sidecar.transports.relay.publisher import Publisher
 from sidecar.transports.relay.topology import Topology, longest_wait
 from tests.acceptance.sidecar import eventually
@@ -37,8 +37,11 @@ class Depot:
         self.arrived = threading.Event()
 
     def door(self, port: int | None = None) -> Door:
+        """Return the way there; over a cable one that is in a hurry to notice what is wrong."""
         door = door_to(self.broker, self.topology.site)
-        return door if port is None else replace(door, broker=read_broker(f"amqp://127.0.0.1:{port}"))
+        if port is None:
+            return door
+        return replace(door, broker=read_broker(f"amqp://127.0.0.1:{port}"), patience_s=1, heartbeat_s=1)
 
     def publisher(self, port: int | None = None) -> Publisher:
         made = Publisher(self.door(port), SystemClock())
@@ -193,6 +196,100 @@ def test_publishing_over_a_wire_that_breaks_loses_nothing(depot: Depot, cable: C
     eventually(complete)
 
 
+@pytest.mark.parametrize("forth", [True, False], ids=["both ways", "only confirms"])
+def test_partitioned_while_publishing_it_says_so_in_time_and_all_is_there_afterwards(
+    depot: Depot, cable: Cable, forth: bool
+) -> None:
+    publisher = depot.publisher(cable.port)
+    eventually(lambda: quietly(publisher.publish, several(5)))
+
+    publisher.ready()
+    cable.hold(forth=forth)
+    began = time.monotonic()
+    assert _says(lambda: publisher.publish(several(20)), "did not answer within 1 s")
+    assert time.monotonic() - began < 2  # a transaction is open meanwhile
+    assert _says(publisher.ready, "did not answer within 1 s")
+    cable.heal()
+    eventually(lambda: quietly(publisher.publish, several(20)))
+
+    copies = depot.ready() - 20
+    assert copies >= (5 if forth else 25)  # what was published and not confirmed
+    assert set(ids(_all(depot.consumer(crm=100)))) == {f"crm-{n}" for n in range(1, 21)}
+
+
+def test_a_partition_that_began_unseen_is_found_before_anything_is_published(
+    depot: Depot, cable: Cable
+) -> None:
+    publisher = depot.publisher(cable.port)
+    eventually(lambda: quietly(publisher.publish, several(1)))
+
+    cable.hold()
+    assert _says(publisher.ready, "did not answer within 1 s")
+    cable.heal()
+    publisher.ready()
+
+    assert depot.ready() == 1
+
+
+def test_partitioned_while_consuming_what_was_not_acknowledged_comes_to_others(
+    depot: Depot, cable: Cable
+) -> None:
+    depot.publisher().publish(several(20))
+    first = depot.consumer(cable.port, crm=20)
+    held = taken(first, 10)
+
+    cable.hold()
+    first.done(held[:5])
+    eventually(lambda: first.problem)
+    assert first.problem
+    assert "has said nothing for 1.25 s; is the network well?" in first.problem
+    second = depot.consumer(crm=20)
+    found = taken(second, 20)
+    cable.heal()
+    eventually(lambda: first._session == 1 and first.problem is None)
+    first.done(held[5:])
+
+    assert sorted(ids(found)) == sorted(f"crm-{n}" for n in range(1, 21))
+    second.done(found)
+    second.stop()
+    assert (first.take("crm", 20), depot.ready()) == ([], 0)
+
+
+def test_a_partition_shorter_than_all_patience_is_not_noticed(depot: Depot, cable: Cable) -> None:
+    depot.publisher().publish(several(20))
+    first = depot.consumer(cable.port, crm=20)
+    found = taken(first, 20)
+
+    cable.hold()
+    first.done(found)
+    eventually(lambda: first._over == [])
+    cable.heal()
+    first.stop()
+
+    assert (depot.ready(), first.problem) == (0, None)
+
+
+def test_whoever_cannot_work_with_one_node_goes_to_the_next(depot: Depot, cable: Cable) -> None:
+    cable.hold()
+    door = depot.door(cable.port)
+    both = replace(door, broker=read_broker("amqp://127.0.0.1:1"), others=(door.broker, depot.door().broker))
+    publisher = Publisher(both, SystemClock())
+
+    assert _says(publisher.ready, "127.0.0.1:1 cannot be reached")
+    assert _says(publisher.ready, f"127.0.0.1:{cable.port} did not answer")
+    publisher.publish(several(3))
+    publisher.close()
+    consumer = Consumer(both, SystemClock(), depot.arrived.set)
+    consumer.want({"crm": 5})
+    consumer.start()
+    found = taken(consumer, 3)
+    consumer.done(found)
+    consumer.stop()
+
+    assert consumer.problem is None
+    assert sum(depths(both, ["crm"], SystemClock()).values()) == 0
+
+
 def test_a_retry_waits_in_the_broker_and_comes_back_by_itself(depot: Depot) -> None:
     depot.publisher().publish_later([(delivery(1), 1.9), (delivery(2), 0.1)])
     assert depot.ready() == 2
@@ -307,6 +404,18 @@ def test_a_rehearsal_needs_what_we_need_leaves_nothing_and_says_what_is_refused(
         depot.broker.remove_user("narrow")
 
     assert len(taken(depot.consumer(crm=5), 2)) == 2
+
+
+def _all(consumer: Consumer) -> list[Arrival]:
+    """Take and end whatever comes, until nothing has come for a moment."""
+    found: list[Arrival] = []
+    while True:
+        came = time.monotonic()
+        eventually(lambda: consumer.stock() or time.monotonic() > came + 1)  # noqa: B023
+        if not (arrivals := consumer.take("crm", 100)):
+            return found
+        consumer.done(arrivals)
+        found += arrivals
 
 
 def _says(work: Callable[[], object], text: str) -> bool:

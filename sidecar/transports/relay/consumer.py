@@ -21,8 +21,6 @@ from sidecar.transports.relay.parcel import Unreadable, unpacked
 
 _log = logging.getLogger("mih.relay")
 
-# Also the broker's, which then sets free what we held: a machine that lost its power sends no farewell.
-_HEARTBEAT_S = 20
 _LOOK_S = 1.0
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.2, 15.0
 
@@ -132,7 +130,7 @@ class Consumer:
         wait_s = _SHORTEST_WAIT_S
         while not self._stopping:
             try:
-                link = self._door.open(self._deadline, heartbeat_s=_HEARTBEAT_S)
+                link = self._door.open(self._deadline, heartbeat_s=self._door.heartbeat_s)
                 try:
                     self._well()
                     wait_s = _SHORTEST_WAIT_S
@@ -146,6 +144,7 @@ class Consumer:
             except Exception:  # noqa: BLE001 - no thread may die unnoticed, whatever happens in it
                 _log.exception("relay.failed: this should not happen; it is tried again")
             if not self._stopping:
+                self._door = self._door.next()
                 self._listen(None, wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 

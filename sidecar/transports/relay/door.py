@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import httpcore
@@ -11,12 +11,12 @@ import pika
 from sidecar.clock import Clock
 from sidecar.errors import BrokerUnavailable
 from sidecar.settings import BrokerSettings, TlsSettings
-from sidecar.settings.broker import GUEST, Broker, part, read_broker
+from sidecar.settings.broker import GUEST, Broker, node_beside, part, read_broker
 from sidecar.transports.connection import Way
 from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Link, Message
 from sidecar.transports.relay.topology import WAITS_S, Topology
-from sidecar.transports.wire import Dropped, Garbage, Refused
+from sidecar.transports.wire import Dropped, Garbage, Refused, Silent
 
 _DENIED, _UNLIKE = 403, 406
 _OLDEST = (3, 10)  # the first with expiring messages and safe dead letters in quorum queues
@@ -24,13 +24,25 @@ _OLDEST = (3, 10)  # the first with expiring messages and safe dead letters in q
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where the broker is, and who we are there."""
+    """Where the broker is, and who we are there. `others` are further nodes of its cluster."""
 
     broker: Broker
     credentials: tuple[str, str]
     way: Way
     topology: Topology
+    others: tuple[Broker, ...] = ()
     patience_s: float = 10  # how long the broker may take for one thing
+    # Also the broker's, which then sets free what we held: a machine that lost its power sends no farewell.
+    heartbeat_s: int = 20
+
+    def next(self) -> "Door":
+        """Return the door to the next node: for whoever has failed at this one."""
+        first, *rest = *self.others, self.broker
+        return replace(self, broker=first, others=tuple(rest))
+
+    def each(self) -> list["Door"]:
+        """Return the doors to each node alone."""
+        return [replace(self, broker=one, others=()) for one in (self.broker, *self.others)]
 
     def open(self, deadline: Deadline, *, heartbeat_s: int = 0) -> Link:
         """Connect, declaring nothing. Raises BrokerUnavailable."""
@@ -38,6 +50,9 @@ class Door:
         try:
             bare = replace(self.broker, exchange="", queue="", dead_letter_queue="")
             link = Link(bare, self.credentials, deadline, self.way, declares=False, heartbeat_s=heartbeat_s)
+        except Dropped as error:
+            text = "closed the connection; are user name, password and virtual host right?"
+            raise BrokerUnavailable(f"dispatch.broker: {self.broker.address} {text}") from error
         except BROKEN as error:
             raise self.unavailable(error) from error
         if _version(link) < _OLDEST:
@@ -56,7 +71,9 @@ def door_of(settings: BrokerSettings, site: str) -> Door:
     """Return the door that the settings name."""
     parted = part(settings.url.get_secret_value())
     account = (parted.user, parted.password) if parted.user is not None else GUEST
-    return Door(read_broker(parted.url), account, Way(tls=TlsSettings(ca=settings.ca)), Topology(site))
+    broker = read_broker(parted.url)
+    others = tuple(node_beside(broker, node) for node in settings.nodes)
+    return Door(broker, account, Way(tls=TlsSettings(ca=settings.ca)), Topology(site), others)
 
 
 def depths(door: Door, services: Iterable[str], clock: Clock) -> dict[str, int]:
@@ -90,7 +107,7 @@ def rehearse(door: Door, clock: Clock) -> str:
 @contextmanager
 def _visit(door: Door, clock: Clock) -> Iterator[Link]:
     deadline = Deadline(clock)
-    link = door.open(deadline)
+    door, link = _reached(door, deadline)
     deadline.start(door.patience_s)
     try:
         yield link
@@ -98,6 +115,15 @@ def _visit(door: Door, clock: Clock) -> Iterator[Link]:
         link.drop()
         raise door.unavailable(error) from error
     link.close()
+
+
+def _reached(door: Door, deadline: Deadline) -> tuple[Door, Link]:
+    """Connect to the first node that lets us in. Raises BrokerUnavailable, of the last one."""
+    for _ in door.others:
+        with suppress(BrokerUnavailable):
+            return door, door.open(deadline)
+        door = door.next()
+    return door, door.open(deadline)
 
 
 def _ignore(*_: object) -> None:
@@ -114,8 +140,10 @@ def _reason(error: Exception, patience_s: float) -> str:
     match error:
         case Refused():
             return f"refused {error.doing}: {error.text} ({error.code}){_hint(error)}"
+        case Silent():
+            return str(error)
         case Dropped():
-            return "closed the connection: are user name, password and virtual host right?"
+            return "closed the connection"
         case Garbage():
             return f"did not answer in AMQP: {error}"
         case httpcore.TimeoutException():

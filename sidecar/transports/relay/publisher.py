@@ -24,12 +24,18 @@ class Publisher:
         self._declared: set[str] = set()
 
     def ready(self) -> None:
-        """Connect if need be, and see whether the broker takes messages. Raises BrokerUnavailable."""
+        """Connect if need be, and see that the broker answers and takes messages. Raises BrokerUnavailable.
+
+        Then nothing that has happened before is waited for in `publish`.
+        """
         if self._link is not None:
+            self._deadline.start(self._door.patience_s)
             try:
                 self._link.catch_up()
+                if self._link.blocked is None:
+                    self._link.ask("to answer", "basic_qos")
             except BROKEN:
-                self.close()  # it was closed while nobody looked; the next one will do
+                self._drop()  # it was lost while nobody looked; the next one will do
         link = self._link or self._open()
         if link.blocked is not None:
             raise self._alarm(link.blocked)
@@ -37,12 +43,14 @@ class Publisher:
     def publish(self, deliveries: Iterable[Delivery]) -> None:
         """Return when the broker has confirmed all of them, each in the queue of its service.
 
+        After `ready` it takes no longer than the door's patience: a transaction may be open meanwhile.
         Raises BrokerUnavailable; some of them may be there then. Published again they are there twice.
         """
         self._send([packed(one, self._topology.exchange) for one in deliveries])
 
     def publish_later(self, waiting: Iterable[tuple[Delivery, float]]) -> None:
         """Let deliveries come to their queues in so many seconds or earlier. Otherwise like `publish`."""
+        self.ready()
         self._send([packed(one, self._topology.waiting(longest_wait(wait_s))) for one, wait_s in waiting])
 
     def close(self) -> None:
@@ -55,7 +63,8 @@ class Publisher:
     def _send(self, messages: Sequence[Message]) -> None:
         if not messages:
             return
-        self.ready()
+        if self._link is None:
+            self.ready()
         link = self._link
         assert link is not None
         self._deadline.start(self._door.patience_s)
@@ -78,25 +87,31 @@ class Publisher:
 
     def _open(self) -> Link:
         self._declared = set()
-        link = self._door.open(self._deadline)
         try:
-            self._deadline.start(self._door.patience_s)
-            self._topology.declare_waits(link)
+            self._link = self._door.open(self._deadline)
+        except BrokerUnavailable:
+            self._drop()
+            raise
+        try:
+            self._topology.declare_waits(self._link)
         except BROKEN as error:
-            link.drop()
-            raise self._door.unavailable(error) from error
-        self._link = link
-        return link
+            raise self._failed(error) from error
+        return self._link
 
     def _failed(self, error: Exception) -> BrokerUnavailable:
-        link, self._link = self._link, None
-        if link is None:
-            return self._door.unavailable(error)
-        if link.whole and (blocked := _blocked(link)):
-            self._link = link  # a new one would only hear of it when it has sent everything again
+        link, door = self._link, self._door
+        if link is not None and link.whole and (blocked := _blocked(link)):
+            # A new one would only hear of it when it has sent everything again.
             return self._alarm(blocked)
-        link.drop()
-        return self._door.unavailable(error)
+        self._drop()
+        return door.unavailable(error)
+
+    def _drop(self) -> None:
+        """Give up this connection and this node: the next try is made with the next one."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.drop()
+        self._door = self._door.next()
 
     def _alarm(self, blocked: str) -> BrokerUnavailable:
         text = f"takes no messages just now: {blocked}"

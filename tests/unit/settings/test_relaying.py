@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ConfigError
+from sidecar.transports.relay.door import door_of
 from tests.build import loaded
 
 _URL = "amqp://mih:secret@broker.example.org/moodle"
@@ -34,6 +35,20 @@ def test_a_broker_is_named_by_its_url_and_its_password_is_not_shown(tmp_path: Pa
     assert "secret" not in repr(found)
 
 
+def test_other_nodes_of_the_cluster_are_as_the_url_but_for_host_and_port(tmp_path: Path) -> None:
+    nodes = ["two.example.org", "[2001:db8::3]:5673"]
+    url = _URL.replace("amqp:", "amqps:").replace("org/", "org:5674/")
+    found = dispatch_of(tmp_path, {"engine": "rabbitmq", "broker": {"url": url, "nodes": nodes}})
+
+    door = door_of(found.broker, "campus")
+
+    addresses = ["broker.example.org:5674", "two.example.org:5671", "[2001:db8::3]:5673"]
+    assert [one.address for one in (door.broker, *door.others)] == addresses
+    assert {(one.tls, one.vhost) for one in (door.broker, *door.others)} == {(True, "moodle")}
+    assert door.next().broker.address == addresses[1]
+    assert door.next().next().next() == door
+
+
 @pytest.mark.parametrize(
     ("dispatch", "said"),
     [
@@ -41,6 +56,8 @@ def test_a_broker_is_named_by_its_url_and_its_password_is_not_shown(tmp_path: Pa
         ({"broker": {"url": "http://b"}}, "expected a URL such as amqp://"),
         ({"broker": {"url": "amqp://broker/moodle"}}, "a user is expected: amqp://user:password@host/vhost"),
         ({"broker": {"url": f"{_URL}?exchange=x"}}, "take out the ? and what follows"),
+        ({"broker": {"url": _URL, "nodes": ["two", "amqp://three"]}}, "nodes[1]: expected host or host:port"),
+        ({"broker": {"url": _URL, "nodes": ["two:seventy"]}}, "its host or port cannot be read"),
         ({"broker": {"url": _URL, "ca": "gone.pem"}}, "dispatch.broker.ca: the file cannot be read"),
     ],
 )
