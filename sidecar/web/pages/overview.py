@@ -11,7 +11,7 @@ from sidecar.store.overview import Overview, look
 from sidecar.store.stats import Tally
 from sidecar.store.trends import Point, Window
 from sidecar.store.verdict import judge
-from sidecar.web.pages.asking import SPAN_WORDS, Asked
+from sidecar.web.pages.asking import Asked
 from sidecar.web.pages.glance import HEIGHT, WIDTH, lines_of
 from sidecar.web.pages.languages import N_
 from sidecar.web.pages.page import Page, Tab, View
@@ -63,7 +63,7 @@ def _figures(conn: Connection, page: Page, window: Window, tallies: Mapping[str,
         "lines": lines_of(found.lots, tallies, steps),
         "whole": _sum(tallies.values()),
         "window": window,
-        "spans": [(span, page._(words)) for span, words in SPAN_WORDS.items() if span],
+        "spans": list(Window),
         "box": (WIDTH, HEIGHT),
         "first_steps": _first_steps(page, found, tallies),
         "dead": sum(n for _, _, n in found.letters),

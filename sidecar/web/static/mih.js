@@ -150,7 +150,7 @@
     }
     drawn.get(figure)?.destroy();
     const hue = colours();
-    const bars = figure.dataset.chart === "bars" ? window.uPlot.paths.bars({ size: [0.8, 60] }) : undefined;
+    const bars = figure.dataset.chart === "bars" ? window.uPlot.paths.bars({ size: [0.8, 60, 2] }) : undefined;
     const axis = { stroke: hue.text, grid: { stroke: hue.grid, width: 1 }, ticks: { stroke: hue.grid, width: 1 } };
     const number = new Intl.NumberFormat(habits, { maximumFractionDigits: 2 });
     const unit = figure.dataset.unit ? ` ${figure.dataset.unit}` : "";
@@ -167,7 +167,7 @@
           label: name, stroke: hue.lines[index % hue.lines.length], width: bars ? 0 : 2, paths: bars,
           fill: bars ? hue.lines[index % hue.lines.length] : undefined,
           dash: bars || index === 0 ? undefined : [[], [6, 4], [2, 3], [10, 4, 2, 4]][index % 4],
-          points: { show: false, filter: bars ? undefined : (self, at) => lone(self.data[at]) }, value: (_, value) => shown(value),
+          points: { show: false, size: 7, fill: hue.lines[index % hue.lines.length], filter: bars ? undefined : (self, at) => lone(self.data[at]) }, value: (_, value) => shown(value),
         })),
       ],
     }, [xs, ...ys], (self, start) => { details.before(self.root); start(); });
