@@ -160,7 +160,7 @@
     const plot = new window.uPlot({
       width: Math.max(inside(figure), 200), height: 220, legend: { live: false }, plugins: [tip(shown, hue)],
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.05] } },
-      axes: [{ ...axis, values: ticks }, { ...axis, size: 64, incrs: whole ? [1, 2, 5].flatMap((one) => [one, one * 10, one * 100, one * 1e3, one * 1e4, one * 1e5]).sort((a, b) => a - b) : undefined, values: (_, splits) => splits.map((tick) => number.format(tick) + unit) }],
+      axes: [{ ...axis, space: 76, values: ticks }, { ...axis, size: 64, incrs: whole ? [1, 2, 5].flatMap((one) => [one, one * 10, one * 100, one * 1e3, one * 1e4, one * 1e5]).sort((a, b) => a - b) : undefined, values: (_, splits) => splits.map((tick) => number.format(tick) + unit) }],
       series: [
         { value: (_, at) => (at ? shapes.moment.format(at * 1000) : "–") },
         ...names.map((name, index) => ({
@@ -243,6 +243,14 @@
   };
   furnish(document);
   mark();
+  // What somebody has unfolded stays so when it is brought up to date.
+  let unfolded = [];
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    unfolded = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    each(event.target, "details[id]", (one) => { one.open = one.open || unfolded.includes(one.id); });
+  });
   document.addEventListener("htmx:load", (event) => { furnish(event.detail.elt); redraw(); });
   // A hidden page asks nothing, unless somebody clicked.
   document.addEventListener("htmx:beforeRequest", (event) => {
