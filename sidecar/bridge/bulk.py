@@ -30,7 +30,8 @@ class Job:
 
     It is all that has to be known. What is done is no letter any more, or is given up anew under a higher
     number: so a job that was broken off, or that two processes do at a time, leaves nothing out and does
-    nothing twice. `per_second`: so many are sent at most; else all are due at once.
+    nothing twice. `per_second`: so many are sent at most; else all are due at once. `is_least`: there may be
+    more than `total`, all of which are meant.
     """
 
     deed: Deed
@@ -38,6 +39,7 @@ class Job:
     upto: int
     total: int
     per_second: float | None = None
+    is_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def begin(store: Database, job: Job, *, by: Author, now: datetime) -> None:
     """Write into the audit who has a job done, before anything of it is done."""
     action = "dead_letter.delete" if job.deed is Deed.DELETE else "dead_letter.replay"
     with store.write() as conn:
-        audit.note(conn, by, action, f"{job.total} dead letters", _in_words(job), now=now)
+        many = f"{'≥ ' if job.is_least else ''}{job.total} dead letters"
+        audit.note(conn, by, action, many, _in_words(job), now=now)
 
 
 def go_on(store: Database, job: Job, progress: Progress, *, again: Again | None, now: datetime) -> Progress:

@@ -35,9 +35,8 @@ def show_cursor(config: Path, as_json: bool) -> None:
     """Show how far the log is read, by whom, and what is in the way."""
     with desk(config) as at, at.store.read() as conn:
         found = _load(at)
-        missing = gaps.missing_ids(conn, at.settings.site, gaps.OPEN)
-        given_up = gaps.missing_ids(conn, at.settings.site, gaps.CLOSED)
-    view = {**shapes.cursor(found), "missing_ids": missing, "given_up_ids": given_up}
+        missing = gaps.missing(conn, at.settings.site)
+    view = {**shapes.cursor(found), "missing_ids": missing.ids_open, "given_up_ids": missing.ids_given_up}
     output.show_thing(view, as_json=as_json)
 
 

@@ -65,7 +65,7 @@ def settle_up(hub: Hub, receiver: Receiver, life: Life, tally: Tally, seed: int)
         kept = {state: _ids(conn, state) for state in _HELD_STATES}
         dead = tuple((row.service, row.reason, int(row.n)) for row in dlq.by_reason(conn))
         unread = {item for item, log_id in owed.items() if _unread(conn, hub, log_id)}
-        given_up = gaps.missing_ids(conn, hub.settings.site, gaps.CLOSED)
+        given_up = gaps.missing(conn, hub.settings.site).ids_given_up
         held = _held(conn)
     unsent = kept[DeliveryState.PENDING] | kept[DeliveryState.SENDING] | unread
     return Account(

@@ -70,10 +70,10 @@ def totals(conn: Connection) -> list[Owed]:
     waits = [row.lowest for row in rows if row.state in _OWED]
     created = select(queue.c.id, queue.c.created_at).where(queue.c.id.in_(waits))
     since = {row.id: row.created_at for row in conn.execute(created)}
-    return [
-        _owed(service, [row for row in rows if row.service == service], since)
-        for service in sorted({row.service for row in rows})
-    ]
+    of: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        of.setdefault(row.service, []).append(row)
+    return [_owed(service, found, since) for service, found in sorted(of.items())]
 
 
 def _owed(service: str, rows: Sequence[Row[Any]], since: Mapping[int, datetime]) -> Owed:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from sidecar.model import DeadLetter, DeadReason, Settlement
 from sidecar.store.dialect import insert_new
@@ -47,6 +47,13 @@ def count(
         if value is not None:
             query = query.where(column == value)
     return int(conn.execute(query if since is None else query.where(dlq.c.created_at >= since)).scalar_one())
+
+
+def fresh(conn: Connection, recent: datetime, early: datetime) -> tuple[int, int]:
+    """Return how many were given up since one moment, and since an earlier one. By `mih_dlq_created`."""
+    since = func.coalesce(func.sum(case((dlq.c.created_at >= recent, 1), else_=0)), 0)
+    recent_n, n = conn.execute(select(since, func.count()).where(dlq.c.created_at >= early)).one()
+    return int(recent_n), int(n)
 
 
 def by_reason(conn: Connection) -> Sequence[Row[Any]]:

@@ -70,10 +70,21 @@ def replace_given_up(conn: Connection, site: str, was: GivenUp, by: Iterable[Gap
     _insert(conn, site, by, state=CLOSED, closed_at=was.closed_at, reason=was.reason)
 
 
-def missing_ids(conn: Connection, site: str, state: str) -> int:
-    """Return how many ids are missing in the gaps of this state."""
-    count = func.coalesce(func.sum(gaps.c.missing), 0)
-    return int(conn.execute(select(count).where(gaps.c.site == site, gaps.c.state == state)).scalar_one())
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """How many gaps of a log may still fill, and how many ids are missing in these and in those given up."""
+
+    gaps_open: int = 0
+    ids_open: int = 0
+    ids_given_up: int = 0
+
+
+def missing(conn: Connection, site: str) -> Missing:
+    """Return what a log lacks, all of it in one look. Uses `mih_gaps_state`."""
+    query = select(gaps.c.state, func.count(), func.sum(gaps.c.missing)).where(gaps.c.site == site)
+    found = {state: (n, int(ids)) for state, n, ids in conn.execute(query.group_by(gaps.c.state))}
+    (n, ids), (_, given_up) = found.get(OPEN, (0, 0)), found.get(CLOSED, (0, 0))
+    return Missing(n, ids, given_up)
 
 
 def prune(conn: Connection, *, before: datetime, limit: int) -> int:

@@ -1,6 +1,6 @@
 """How things stand: what all tables say at one moment, for a page or a command that shows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -134,27 +134,33 @@ class Overview:
 
 
 def look(
-    conn: Connection, settings: Settings, *, now: datetime, owed: Sequence[Owed] | None = None
+    conn: Connection,
+    settings: Settings,
+    *,
+    now: datetime,
+    owed: Callable[[Connection], Sequence[Owed]] = deliveries.totals,
 ) -> Overview:
     """Return how things stand. Reads every table once, the queue by what is not delivered yet.
 
-    `owed`: what `deliveries.totals` has said a moment ago, if it need not be asked again.
+    `owed` says what is owed to each service; it is asked last, as it may be counted beside all the rest.
     """
+    missing = gaps.missing(conn, settings.site)
+    last_hour, last_day = dlq.fresh(conn, now - timedelta(hours=1), now - timedelta(hours=24))
     return Overview(
         at=now,
         site=settings.site,
         processes=processes(conn, settings, now=now),
         cursor=cursors.load(conn, settings.site),
-        gaps_open=len(gaps.waiting(conn, settings.site)),
-        ids_open=gaps.missing_ids(conn, settings.site, gaps.OPEN),
-        ids_given_up=gaps.missing_ids(conn, settings.site, gaps.CLOSED),
-        lots=lots(conn, settings.services, owed),
+        gaps_open=missing.gaps_open,
+        ids_open=missing.ids_open,
+        ids_given_up=missing.ids_given_up,
         held=[one for one in counts.totals(conn, since=now - _HELD_SINCE) if one[1] in set(Held)],
         letters=[(row.service, row.reason, row.n) for row in dlq.by_reason(conn)],
-        letters_last_hour=dlq.count(conn, since=now - timedelta(hours=1)),
-        letters_last_day=dlq.count(conn, since=now - timedelta(hours=24)),
+        letters_last_hour=last_hour,
+        letters_last_day=last_day,
         watched=tuple(watch.load(conn, settings.site).values()),
         flaws=settings.made.flaws,
+        lots=lots(conn, settings.services, owed),
     )
 
 
@@ -163,10 +169,14 @@ def processes(conn: Connection, settings: Settings, *, now: datetime) -> list[Pr
     return [_process(row, settings, now) for row in replicas.all_rows(conn)]
 
 
-def lots(conn: Connection, wanted: Mapping[str, Service], owed: Sequence[Owed] | None = None) -> list[Lot]:
+def lots(
+    conn: Connection,
+    wanted: Mapping[str, Service],
+    owed: Callable[[Connection], Sequence[Owed]] = deliveries.totals,
+) -> list[Lot]:
     """Return what is owed to each service, of the configuration or with deliveries left, by name."""
-    found = {one.service: one for one in (deliveries.totals(conn) if owed is None else owed)}
     paused, health = services.paused(conn), circuits.load_all(conn)
+    found = {one.service: one for one in owed(conn)}
     made = [
         _lot(
             found.get(name, Owed(name)),

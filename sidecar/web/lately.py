@@ -108,29 +108,12 @@ class Fortunes:
         self._state: _State | None = None
         self._kept: OrderedDict[Any, Any] = OrderedDict()
 
-    def summaries(self, conn: Connection, window: Window, *, now: datetime) -> Mapping[str, Tally]:
-        """Return what each service came to; see trends."""
-        return self._look(conn, now, ("summaries", window), lambda: trends.summaries(conn, window, now=now))
+    def at(self, conn: Connection, *, now: datetime) -> "Fortune":
+        """Return them as they stand now; asks once whether anything was written since."""
+        return Fortune(self, conn, now, _State(Span.MINUTE.floor(now), stats.last(conn, Span.MINUTE)))
 
-    def sparks(
-        self, conn: Connection, window: Window, *, now: datetime
-    ) -> Mapping[str, Sequence[tuple[int, int]]]:
-        """Return what each service took and refused, step by step; see trends."""
-        return self._look(conn, now, ("sparks", window), lambda: trends.sparks(conn, window, now=now))
-
-    def series(
-        self, conn: Connection, window: Window, *, now: datetime, service: str | None = None
-    ) -> Sequence[Point]:
-        """Return the points of a chart; see trends."""
-        key = ("series", window, service)
-        return self._look(conn, now, key, lambda: trends.series(conn, window, now=now, service=service))
-
-    def dead_per_hour(self, conn: Connection, *, now: datetime) -> Sequence[tuple[datetime, int]]:
-        """Return how many deliveries were given up in each of the last hours; see trends."""
-        return self._look(conn, now, ("dead",), lambda: trends.dead_per_hour(conn, now=now))
-
-    def _look(self, conn: Connection, now: datetime, key: tuple[Any, ...], look: Callable[[], _T]) -> _T:
-        state = _State(Span.MINUTE.floor(now), stats.last(conn, Span.MINUTE))
+    def kept(self, state: _State, key: tuple[Any, ...], look: Callable[[], _T]) -> _T:
+        """Return what was found in this state, or look."""
         with self._lock:
             if state != self._state:
                 self._state = state
@@ -145,3 +128,35 @@ class Fortunes:
             while len(self._kept) > _MOST_LOOKS:
                 self._kept.popitem(last=False)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Fortune:
+    """How services fared, for one page at one moment; see trends."""
+
+    fortunes: Fortunes
+    conn: Connection
+    now: datetime
+    state: _State
+
+    def summaries(self, window: Window) -> Mapping[str, Tally]:
+        """Return what each service came to."""
+        return self._kept(("summaries", window), lambda: trends.summaries(self.conn, window, now=self.now))
+
+    def sparks(self, window: Window) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return what each service took and refused, step by step."""
+        return self._kept(("sparks", window), lambda: trends.sparks(self.conn, window, now=self.now))
+
+    def series(self, window: Window, service: str | None = None) -> Sequence[Point]:
+        """Return the points of a chart."""
+        return self._kept(
+            ("series", window, service),
+            lambda: trends.series(self.conn, window, now=self.now, service=service),
+        )
+
+    def dead_per_hour(self) -> Sequence[tuple[datetime, int]]:
+        """Return how many deliveries were given up in each of the last hours."""
+        return self._kept(("dead",), lambda: trends.dead_per_hour(self.conn, now=self.now))
+
+    def _kept(self, key: tuple[Any, ...], look: Callable[[], _T]) -> _T:
+        return self.fortunes.kept(self.state, key, look)

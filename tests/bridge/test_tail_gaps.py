@@ -75,7 +75,7 @@ def test_a_log_that_uses_every_third_id_is_few_gaps_and_loses_no_late_row(
 
     assert queued_ids(patient) == late
     with patient.store.read() as conn:
-        assert gaps.missing_ids(conn, "campus", gaps.OPEN) == 4000 - 3
+        assert gaps.missing(conn, "campus").ids_open == 4000 - 3
 
 
 def test_a_trickle_on_every_other_id_stays_a_few_gaps_and_a_few_queries(

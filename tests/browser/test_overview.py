@@ -131,3 +131,18 @@ def test_the_figures_follow_and_the_keyboard_keeps_its_place(visit: Visit, site:
     page.wait_for_function("() => document.querySelector('#live').textContent.includes('41')")
 
     assert page.evaluate("() => document.activeElement.id") == "card-queue"
+
+
+def test_of_many_troubles_some_are_folded_and_stay_unfolded(visit: Visit, site: Site, seeds: Seeds) -> None:
+    for number in range(8):
+        seeds.delivery(900 + number, service=f"gone-{number}")
+    page = visit("view").page
+    page.goto(site.server.url + "/")
+    said, shown = page.locator(".verdict li").count(), page.locator(".verdict li:visible").count()
+
+    page.click("#more-remarks-summary")
+    seeds.delivery(990, service="gone-8")
+    page.wait_for_function("n => document.querySelectorAll('.verdict li').length > n", arg=said)
+
+    assert said > shown == 6
+    assert page.locator(".verdict li:visible").count() == said + 1

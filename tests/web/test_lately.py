@@ -128,7 +128,7 @@ def test_statistics_are_read_again_when_they_were_written_and_when_a_minute_is_o
     def tries() -> int:
         with site.store.read() as conn:
             event.listen(conn, "before_cursor_execute", lambda *given: read.append(given[2]))
-            found = fortunes.summaries(conn, Window.HOUR, now=clock.now())
+            found = fortunes.at(conn, now=clock.now()).summaries(Window.HOUR)
         return found["crm"].tries if "crm" in found else 0
 
     seen: list[Any] = [tries()]

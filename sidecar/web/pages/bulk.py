@@ -11,7 +11,7 @@ from sidecar.bridge.bulk import Deed, Job
 from sidecar.errors import said
 from sidecar.model import DeadReason
 from sidecar.store import pile
-from sidecar.store.pile import Choice
+from sidecar.store.pile import Choice, Count
 from sidecar.web.fault import Fault
 from sidecar.web.pages import fate_words
 from sidecar.web.pages.asking import Asked
@@ -57,7 +57,9 @@ def address(path: str, choice: Choice | None = None, **more: object) -> str:
 def job_address(job: Job) -> str:
     """Return the page of a job."""
     pace = f"{job.per_second:g}" if job.per_second else ""
-    return address("/dead-letters/job", job.choice, deed=job.deed, upto=job.upto, total=job.total, pace=pace)
+    least = "yes" if job.is_least else ""
+    more = {"deed": job.deed, "upto": job.upto, "total": job.total, "least": least, "pace": pace}
+    return address("/dead-letters/job", job.choice, **more)
 
 
 @router.get("/bulk")
@@ -76,10 +78,10 @@ def begin(page: Manage) -> Response:
     job = _job(asked)
     with page.desk.store.read() as conn:
         there = pile.count(conn, job.choice, upto=job.upto)
-    if there != job.total:
+    if there != Count(job.total, job.is_least):
         said = page._("Their number has changed meanwhile: nothing was done. Look at it again.")
         return page.back(address("/dead-letters/bulk", replace(job.choice, until=None)), said, kind="warning")
-    if not there:
+    if there == Count(0):
         return page.back("/dead-letters", page._("There is nothing to do."), kind="warning")
     jobs_of(page.request).start(job, page.author)
     return page.back(job_address(job))
@@ -131,7 +133,7 @@ def _ask(page: Page, choice: Choice) -> Response:
     with page.desk.store.read() as conn:
         upto = pile.last(conn)
         total = pile.count(conn, choice, upto=upto)
-    fields = _fields(Job(Deed.AS_SENT, choice, upto, total))
+    fields = _fields(Job(Deed.AS_SENT, choice, upto, total.n, is_least=total.is_least))
     return page.show(
         "letters_bulk.html",
         choice=choice,
@@ -151,7 +153,7 @@ def _job(asked: Asked) -> Job:
         raise _nonsense(said("deed, upto or total is missing, or the pace is none of the list."))
     _require_sense(asked)
     pace = float(asked["pace"]) if asked["pace"] and deed is not Deed.DELETE else None
-    return Job(deed, choice, upto, total, pace)
+    return Job(deed, choice, upto, total, pace, is_least=bool(asked["least"]))
 
 
 def _require_sense(asked: Asked) -> None:
@@ -168,7 +170,8 @@ def _fields(job: Job) -> dict[str, str]:
     named = {name: getattr(job.choice, name) for name in Choice.__dataclass_fields__}
     found = {name: _text(value) for name, value in named.items() if value is not None}
     pace = {"pace": f"{job.per_second:g}"} if job.per_second else {}
-    return {**found, "deed": str(job.deed), "upto": str(job.upto), "total": str(job.total), **pace}
+    least = {"least": "yes"} if job.is_least else {}
+    return {**found, "deed": str(job.deed), "upto": str(job.upto), "total": str(job.total), **least, **pace}
 
 
 def _named(page: Page, choice: Choice) -> list[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sidecar.model import CircuitState
 from sidecar.store.overview import Lot, Obstacle
@@ -60,15 +61,19 @@ def spark(steps: Sequence[tuple[int, int]]) -> Spark | None:
     most = max((accepted + refused for accepted, refused in steps), default=0)
     if not most:
         return None
-    step = WIDTH / len(steps)
     accepted, refused = [], []
-    for number, (good, bad) in enumerate(steps):
-        x, foot = round((number + 0.5) * step, 1), HEIGHT - _height(good, most)
+    for x, (good, bad) in zip(_places(len(steps)), steps, strict=True):
+        foot = HEIGHT - _height(good, most)
         if good:
             accepted.append(f"M{x} {HEIGHT}V{foot}")
         if bad:
             refused.append(f"M{x} {foot}V{round(foot - _height(bad, most), 1)}")
-    return Spark("".join(accepted), "".join(refused), round(max(step - 1, 1), 1))
+    return Spark("".join(accepted), "".join(refused), round(max(WIDTH / len(steps) - 1, 1), 1))
+
+
+@lru_cache
+def _places(count: int) -> tuple[float, ...]:
+    return tuple(round((number + 0.5) * WIDTH / count, 1) for number in range(count))
 
 
 def _height(n: int, most: int) -> float:

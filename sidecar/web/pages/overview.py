@@ -11,7 +11,8 @@ from sidecar.store.overview import Overview, look
 from sidecar.store.stats import Tally
 from sidecar.store.trends import Point, Window
 from sidecar.store.verdict import judge
-from sidecar.web.pages.asking import SPAN_WORDS, Asked
+from sidecar.web.lately import Fortune
+from sidecar.web.pages.asking import Asked
 from sidecar.web.pages.glance import HEIGHT, WIDTH, lines_of
 from sidecar.web.pages.languages import N_
 from sidecar.web.pages.page import Page, Tab, View
@@ -38,11 +39,12 @@ def overview(page: View) -> Response:
     if not only_charts:
         page.desk.owings.begin()
     with page.desk.store.read() as conn:
-        tallies = page.desk.fortunes.summaries(conn, window, now=page.now)
+        fortune = page.desk.fortunes.at(conn, now=page.now)
+        # The charts before the figures, for which what is owed is being counted beside.
+        charts = _charts(fortune, page, asked, window) if only_charts or not page.is_part else {}
         if only_charts:
-            return page.show("overview_charts.html", **_charts(conn, page, asked, window, tallies))
-        values = _figures(conn, page, window, tallies)
-        charts = {} if page.is_part else _charts(conn, page, asked, window, tallies)
+            return page.show("overview_charts.html", **charts)
+        values = _figures(conn, fortune, page, window)
     if page.is_part:
         return page.show("overview_live.html", seen=asked["seen"], **values)
     return page.show(
@@ -53,17 +55,16 @@ def overview(page: View) -> Response:
     )
 
 
-def _figures(conn: Connection, page: Page, window: Window, tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    desk = page.desk
-    steps = desk.fortunes.sparks(conn, window, now=page.now)
-    found = look(conn, desk.settings, now=page.now, owed=desk.owings.get(conn))
+def _figures(conn: Connection, fortune: Fortune, page: Page, window: Window) -> dict[str, Any]:
+    tallies, steps = fortune.summaries(window), fortune.sparks(window)
+    found = look(conn, page.desk.settings, now=page.now, owed=page.desk.owings.get)
     return {
         "found": found,
         "verdict": spoken(judge(found), page.language),
         "lines": lines_of(found.lots, tallies, steps),
         "whole": _sum(tallies.values()),
         "window": window,
-        "spans": [(span, page._(words)) for span, words in SPAN_WORDS.items() if span],
+        "spans": list(Window),
         "box": (WIDTH, HEIGHT),
         "first_steps": _first_steps(page, found, tallies),
         "dead": sum(n for _, _, n in found.letters),
@@ -73,18 +74,17 @@ def _figures(conn: Connection, page: Page, window: Window, tallies: Mapping[str,
     }
 
 
-def _charts(
-    conn: Connection, page: Page, asked: Asked, window: Window, tallies: Mapping[str, Tally]
-) -> dict[str, Any]:
+def _charts(fortune: Fortune, page: Page, asked: Asked, window: Window) -> dict[str, Any]:
+    tallies = fortune.summaries(window)
     names = sorted({*tallies, *page.desk.settings.services})
     service = asked["service"] if asked["service"] in names else _busiest(tallies)
-    deaths = page.desk.fortunes.dead_per_hour(conn, now=page.now)
+    deaths = fortune.dead_per_hour()
     return {
         "tries_caption": page._(_STEPS[window]),
-        "points": [(one.begins_at, [one.delivered, one.failed]) for one in _points(conn, page, window)],
+        "points": [(one.begins_at, [one.delivered, one.failed]) for one in _points(fortune, page, window)],
         "latencies": [
             (one.begins_at, [one.p50_ms, one.p95_ms])
-            for one in (_points(conn, page, window, service) if service else ())
+            for one in (_points(fortune, page, window, service) if service else ())
         ],
         "deaths": [(at, [n]) for at, n in deaths],
         "service": service,
@@ -94,9 +94,9 @@ def _charts(
     }
 
 
-def _points(conn: Connection, page: Page, window: Window, service: str | None = None) -> list[Point]:
+def _points(fortune: Fortune, page: Page, window: Window, service: str | None = None) -> list[Point]:
     """Return the points of a chart without the step that is not over: it would look like a fall."""
-    found = page.desk.fortunes.series(conn, window, now=page.now, service=service)
+    found = fortune.series(window, service)
     return [one for one in found if one.begins_at + window.step <= page.now]
 
 

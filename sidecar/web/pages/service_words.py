@@ -6,13 +6,13 @@ from sidecar.model import CircuitState
 from sidecar.store.overview import Obstacle
 from sidecar.web.pages.languages import N_
 
-WELL = ("ok", N_("in operation"))
+WELL = ("ok", N_("healthy"))
 OBSTACLES: Mapping[Obstacle, tuple[str, str]] = {
     Obstacle.GONE: ("off", N_("not configured")),
     Obstacle.BROKEN: ("bad", N_("cannot be called")),
     Obstacle.OFF: ("off", N_("switched off")),
     Obstacle.PAUSED: ("pause", N_("paused")),
-    Obstacle.CIRCUIT: ("bad", N_("interrupted")),
+    Obstacle.CIRCUIT: ("bad", N_("down")),
 }
 CIRCUITS: Mapping[CircuitState, tuple[str, str]] = {
     CircuitState.CLOSED: ("ok", N_("closed")),

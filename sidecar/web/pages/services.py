@@ -119,7 +119,7 @@ def show_service(page: View, name: ServiceName, span: Window = Window.DAY) -> Re
     with desk.store.read() as conn:
         lines = {one.name: one for one in _lines(conn, page)}
         line = lines[known(name, lines, "service")]
-        points = desk.fortunes.series(conn, span, now=page.now, service=name)
+        points = desk.fortunes.at(conn, now=page.now).series(span, name)
         attempts = tries.search(conn, tries.Wanted(service=name), limit=_LAST).rows
         waiting = search(conn, Wanted(service=name, state=DeliveryState.PENDING), limit=_LAST).rows
         resets = audit.find(conn, action="circuit.reset", thing=f"service {name}", limit=5)
@@ -216,8 +216,8 @@ def _lines(conn: Connection, page: Page) -> list[Line]:
     desk = page.desk
     wanted = desk.settings.services
     desk.owings.begin()
-    tallies = desk.fortunes.summaries(conn, Window.DAY, now=page.now)
-    lots = overview.lots(conn, wanted, desk.owings.get(conn))
+    tallies = desk.fortunes.at(conn, now=page.now).summaries(Window.DAY)
+    lots = overview.lots(conn, wanted, desk.owings.get)
     pauses = _pauses(conn, page, lots)
     return [
         Line(

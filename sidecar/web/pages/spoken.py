@@ -22,6 +22,8 @@ LEVELS: Mapping[Level, tuple[str, str]] = {
     Level.ILL: ("bad", N_("Something is not read or not delivered")),
 }
 _GIST = {Level.WELL: "ok", Level.UNKNOWN: "off", Level.ATTENTION: "warn", Level.ILL: "bad"}
+# What a terminal has where a page has a link.
+_LINKED = ": `mih dlq list`"
 # Where a remark leads, by the beginning of its code.
 _PLACES: Mapping[str, tuple[str, str]] = {
     "process": ("/about", N_("Look at the processes")),
@@ -40,7 +42,8 @@ class PageTongue:
     def choose(self, one: str, many: str, n: int) -> str:
         """Return the translated text for this number."""
         texts = self._language.texts
-        return _with_commands(texts.ngettext(one, many, n) if many else texts.gettext(one))
+        said = texts.ngettext(one, many, n) if many else texts.gettext(one)
+        return _with_commands(said.removesuffix(_LINKED))
 
     def number(self, value: int) -> str:
         """Return a number as people write it."""

@@ -150,7 +150,7 @@
     }
     drawn.get(figure)?.destroy();
     const hue = colours();
-    const bars = figure.dataset.chart === "bars" ? window.uPlot.paths.bars({ size: [0.8, 60] }) : undefined;
+    const bars = figure.dataset.chart === "bars" ? window.uPlot.paths.bars({ size: [0.8, 60, 2] }) : undefined;
     const axis = { stroke: hue.text, grid: { stroke: hue.grid, width: 1 }, ticks: { stroke: hue.grid, width: 1 } };
     const number = new Intl.NumberFormat(habits, { maximumFractionDigits: 2 });
     const unit = figure.dataset.unit ? ` ${figure.dataset.unit}` : "";
@@ -160,14 +160,14 @@
     const plot = new window.uPlot({
       width: Math.max(inside(figure), 200), height: 220, legend: { live: false }, plugins: [tip(shown, hue)],
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.05] } },
-      axes: [{ ...axis, values: ticks }, { ...axis, size: 64, incrs: whole ? [1, 2, 5].flatMap((one) => [one, one * 10, one * 100, one * 1e3, one * 1e4, one * 1e5]).sort((a, b) => a - b) : undefined, values: (_, splits) => splits.map((tick) => number.format(tick) + unit) }],
+      axes: [{ ...axis, space: 76, values: ticks }, { ...axis, size: 64, incrs: whole ? [1, 2, 5].flatMap((one) => [one, one * 10, one * 100, one * 1e3, one * 1e4, one * 1e5]).sort((a, b) => a - b) : undefined, values: (_, splits) => splits.map((tick) => number.format(tick) + unit) }],
       series: [
         { value: (_, at) => (at ? shapes.moment.format(at * 1000) : "–") },
         ...names.map((name, index) => ({
           label: name, stroke: hue.lines[index % hue.lines.length], width: bars ? 0 : 2, paths: bars,
           fill: bars ? hue.lines[index % hue.lines.length] : undefined,
           dash: bars || index === 0 ? undefined : [[], [6, 4], [2, 3], [10, 4, 2, 4]][index % 4],
-          points: { show: false, filter: bars ? undefined : (self, at) => lone(self.data[at]) }, value: (_, value) => shown(value),
+          points: { show: false, size: 7, fill: hue.lines[index % hue.lines.length], filter: bars ? undefined : (self, at) => lone(self.data[at]) }, value: (_, value) => shown(value),
         })),
       ],
     }, [xs, ...ys], (self, start) => { details.before(self.root); start(); });
@@ -243,6 +243,14 @@
   };
   furnish(document);
   mark();
+  // What somebody has unfolded stays so when it is brought up to date.
+  let unfolded = [];
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    unfolded = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    each(event.target, "details[id]", (one) => { one.open = one.open || unfolded.includes(one.id); });
+  });
   document.addEventListener("htmx:load", (event) => { furnish(event.detail.elt); redraw(); });
   // A hidden page asks nothing, unless somebody clicked.
   document.addEventListener("htmx:beforeRequest", (event) => {

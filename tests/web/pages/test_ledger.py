@@ -40,7 +40,7 @@ def test_rows_that_are_all_there_leave_nothing_unaccounted(read: Site, enter: En
     shown = enter(read, "view").get("/ledger?within=24h").text
 
     assert "0 rows are unaccounted for." in shown
-    assert 'data-label="Waiting">3<' in shown
+    assert 'data-label="Waiting" class="n">3<' in shown
 
 
 def test_a_lost_row_is_named_and_queued_again_by_who_manages(read: Site, enter: Enter) -> None:

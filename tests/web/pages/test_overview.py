@@ -25,6 +25,7 @@ def test_all_is_well_is_said_in_one_sentence(site: Site, seeds: Seeds, enter: En
 
     told = words(enter(site, "view").get("/").text)
 
+    assert told.count("All is well") == 1
     assert "All is well: the log is read to its end, 0 deliveries on the way, none dead." in told
     assert "Processes 2 all answer" in told
 
@@ -42,6 +43,7 @@ def test_a_service_that_is_down_is_named_with_what_is_parked(site: Site, seeds: 
     assert "Something is not read or not delivered" in shown
     said = words(shown)
     assert "crm is down since 08:18 UTC , 2 deliveries parked, oldest 18 minutes" in said
+    assert "down since 08:18 UTC HTTP 503" in said
     assert 'href="/deliveries?service=crm&amp;state=pending"' in shown
 
 

@@ -63,7 +63,8 @@ def test_the_list_says_how_each_service_fares(site: Site, enter: Enter, seeds: S
     shown = enter(site, "view").get("/services")
 
     assert shown.status_code == 200
-    assert "interrupted" in shown.text
+    assert "down" in shown.text
+    assert "probe due now" in shown.text
     assert "HTTP 503" in shown.text
     assert "1 parked" in shown.text
     assert "Add a service" not in shown.text
