@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TypeVar
 
+import hypothesis
 import pytest
 
 from sidecar.clock import FakeClock
@@ -29,6 +30,8 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    hypothesis.settings.register_profile("untimed", deadline=None)  # no test may fail for a slow machine
+    hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -259,7 +259,7 @@ deliveries_of_a_few_keys = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(wanted=deliveries_of_a_few_keys, seed=st.integers(0, 9))
 def test_whatever_fails_each_key_keeps_its_order_and_nothing_is_left(
     wanted: list[tuple[str, list[int], bool]], seed: int, sqlite: SQLiteFolder

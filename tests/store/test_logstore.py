@@ -162,7 +162,7 @@ def test_the_first_id_of_a_time_lies_below_every_row_of_that_time(conn: Connecti
     assert LOG.first_id_at(conn, 401) is None
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(present=st.sets(st.integers(1, 30)), lo=st.integers(0, 15), width=st.integers(0, 20))
 def test_rows_and_holes_make_up_the_window(conn: Connection, present: set[int], lo: int, width: int) -> None:
     conn.execute(text("DELETE FROM mdl_logstore_standard_log"))

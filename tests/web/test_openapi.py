@@ -77,7 +77,6 @@ def test_whatever_comes_in_the_answer_is_one_that_is_documented(
         @settings(
             max_examples=_CASES_A_ROUTE,
             database=None,
-            deadline=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.bridge.render import BrokenRule, Encoding, PayloadTooLarge, Rendered, compile_rule
@@ -16,7 +16,6 @@ from sidecar.settings.service import FormatName
 from tests.unit.bridge.rendering import make_scope
 
 _ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.text("]>[<&\"'-!?CDATA\r\n\t\0;#")
-_patient = settings(deadline=None)
 
 
 def rendered(form: FormatName, payload: Any, method: str = "POST", **changes: Any) -> Rendered:
@@ -74,7 +73,6 @@ def test_a_form_without_a_payload_is_the_whole_event() -> None:
     assert (fields["eventname"], fields["other[auth]"]) == (r"\core\event\user_created", "manual")
 
 
-@_patient
 @given(_ANY_TEXT)
 def test_no_value_adds_a_field(value: str) -> None:
     mended = value.encode("utf-8", "replace").decode() if value.isascii() else None
@@ -112,7 +110,6 @@ def as_xml(value: str) -> str:
     return re.sub("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]", "\ufffd", value)
 
 
-@_patient
 @given(_ANY_TEXT)
 @example("]]><d>")
 @example("]><d>")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.model import EVENT_COLUMNS
@@ -16,7 +16,6 @@ _ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     ['"', "\\", "{{ x }}", "\0", "\ud83d", "\u2028", "😀", "</script>", '\\"']
 )
 # A busy machine is no failure.
-_patient = settings(deadline=None)
 _LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _ANY_TEXT
 )
@@ -46,7 +45,6 @@ _BRANCHED = make_template('{"v": {% if true %}{{ other }}{% else %}1{% endif %},
 _LOOP = make_template('[{% for entry in other %}{{ entry }}{{ "," if not loop.last }}{% endfor %}]')
 
 
-@_patient
 @given(_VALUES)
 def test_value_outside_quotes_comes_back_as_it_was(value: Any) -> None:
     body = _OUTSIDE.body(make_scope(other=value))
@@ -56,7 +54,6 @@ def test_value_outside_quotes_comes_back_as_it_was(value: Any) -> None:
     assert body.encode().decode() == body
 
 
-@_patient
 @given(_ANY_TEXT)
 def test_text_between_quotes_comes_back_as_it_was(value: str) -> None:
     body = _BETWEEN.body(make_scope(other=value))
@@ -65,7 +62,6 @@ def test_text_between_quotes_comes_back_as_it_was(value: str) -> None:
     assert json.loads(body) == dict.fromkeys("vwx", f"<{_mended(value)}>")
 
 
-@_patient
 @given(_VALUES)
 def test_any_value_between_quotes_leaves_the_json_whole(value: Any) -> None:
     body = _BETWEEN.body(make_scope(other=value))
@@ -77,7 +73,6 @@ def test_any_value_between_quotes_leaves_the_json_whole(value: Any) -> None:
         assert json.loads(parsed["v"][1:-1]) == _mended(value)
 
 
-@_patient
 @given(_VALUES)
 def test_mapping_keeps_types_and_texts(value: Any) -> None:
     body = _TREE.body(make_scope(other=value))
@@ -88,7 +83,6 @@ def test_mapping_keeps_types_and_texts(value: Any) -> None:
     assert isinstance(parsed["w"][0], str)
 
 
-@_patient
 @given(_VALUES)
 def test_branches_change_nothing_of_it(value: Any) -> None:
     assert json.loads(_BRANCHED.body(make_scope(other=value)) or "") == json.loads(
@@ -96,13 +90,11 @@ def test_branches_change_nothing_of_it(value: Any) -> None:
     )
 
 
-@_patient
 @given(st.lists(_VALUES, max_size=5))
 def test_loop_with_commas_writes_the_list(values: list[Any]) -> None:
     assert json.loads(_LOOP.body(make_scope(other=values)) or "") == _mended(values)
 
 
-@_patient
 @given(_VALUES)
 def test_whole_event_is_json_whatever_other_holds(value: Any) -> None:
     body = make_template(None).body(make_scope(other=value, eventname="\\a\0\ud800"))

@@ -49,7 +49,7 @@ def outcome(folder: Path, text: str) -> tuple[Settings | None, list[str]]:
 
 
 @given(content=FILE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_content_is_settings_or_a_report(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
     folder = tmp_path_factory.getbasetemp()
 
@@ -61,7 +61,7 @@ def test_any_content_is_settings_or_a_report(tmp_path_factory: pytest.TempPathFa
 
 
 @given(where=WHERE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_condition_that_loads_fits_its_columns(
     tmp_path_factory: pytest.TempPathFactory, where: dict[str, Any]
 ) -> None:
@@ -79,7 +79,7 @@ def test_a_condition_that_loads_fits_its_columns(
 
 
 @given(text=st.text(st.sampled_from("ab: \n\t-[]{}\"'\\&*!|>%@`#,?${}~<=.\x07é"), max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_settings_or_a_report(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     _, problems = outcome(tmp_path_factory.getbasetemp(), text)
 
