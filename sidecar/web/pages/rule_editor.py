@@ -1,30 +1,25 @@
 """The editor of rules: what is typed is tried on a real row at once, and kept as off, shadow or on."""
 
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from sidecar import workshop
-from sidecar.bridge.history import Bounds, history, last
 from sidecar.bridge.match import CompiledRule, compile_one
-from sidecar.bridge.preview import Preview, find_event, preview
 from sidecar.errors import DatabaseUnavailable, said
 from sidecar.moodle.seen import Seen, fields_of
 from sidecar.settings import Kind, Problem, Rule
 from sidecar.settings.gallery import gallery
 from sidecar.settings.newrule import rule_name
-from sidecar.store.find import known
 from sidecar.web.ask import RuleName
-from sidecar.web.desk import Desk
 from sidecar.web.pages import rule_words
 from sidecar.web.pages.ending import is_on, where_asked
 from sidecar.web.pages.page import Manage, Page
 from sidecar.web.pages.rule_form import RuleForm, by_field, form_of, section_of, typed, with_template
+from sidecar.web.pages.rule_trials import LONGEST_BODY, figure, show_history, show_preview, tried
 from sidecar.workshop import BadDefinition, Conflict
 from sidecar.workshop.bench import bench_of
 from sidecar.workshop.draft import draft_rule
@@ -35,21 +30,7 @@ router = APIRouter()
 NEW = "/rules/-/new"
 
 _UNNAMED = "new-rule"
-_LARGEST_ID = 2**63 - 1
 _MOST_EVENTS = 60
-_LONGEST_BODY = 100_000
-_DAYS = 7
-_SECONDS = (8.0, 30.0)
-# Each reads the log for seconds: a few of them are enough for everybody.
-_looks = threading.BoundedSemaphore(2)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row that somebody chose, None: the newest; or why it cannot be one."""
-
-    log_id: int | None = None
-    problem: bool = False
 
 
 @router.get(NEW)
@@ -117,7 +98,7 @@ def look_back(page: Manage) -> Response:
         return page.show(
             "rule_history.html", found=None, problems=problems, busy=False, name="", words=rule_words
         )
-    return show_history(page, compiled, _figure(page.text("seconds"), _SECONDS[0]))
+    return show_history(page, compiled, figure(page.text("seconds"), 0))
 
 
 @router.get("/rules/-/events")
@@ -137,84 +118,6 @@ def fields(page: Manage, event: str = "") -> Response:
     return page.show("rule_fields.html", found=found, event=names[0])
 
 
-def of_book(desk: Desk, name: str) -> CompiledRule:
-    """Return a rule in force. Raises NotFound."""
-    rules = {item.rule.name: item for item in desk.book.all}
-    return rules[known(name, rules, "rule")]
-
-
-def show_preview(
-    page: Page,
-    compiled: CompiledRule,
-    log_id: str,
-    *,
-    name: str = "",
-    typing: bool = False,
-    form: RuleForm | None = None,
-) -> Response:
-    """Return what a rule makes of a row: a part for htmx, a page for everybody else."""
-    found, problems = _tried(page, compiled, log_id)
-    template = "rule_preview.html" if page.is_part else "rule_preview_page.html"
-    return page.show(
-        template,
-        found=found,
-        problems=problems,
-        typing=typing,
-        name=name,
-        form=form,
-        log_id=log_id,
-        words=rule_words,
-        longest=_LONGEST_BODY,
-    )
-
-
-def show_history(page: Page, compiled: CompiledRule, seconds: float, *, name: str = "") -> Response:
-    """Return how often a rule would have matched, as far as it got in time, or that others are looking."""
-    allowed = _SECONDS[-1] if seconds >= _SECONDS[-1] else _SECONDS[0]
-    template = "rule_history.html" if page.is_part else "rule_history_page.html"
-    if not _looks.acquire(blocking=False):
-        return page.show(template, found=None, problems={}, busy=True, name=name, words=rule_words)
-    try:
-        bounds = Bounds(span=timedelta(days=_DAYS), seconds=allowed)
-        desk = page.desk
-        with desk.reading() as conn:
-            found = last(
-                history(conn, desk.settings, compiled, log=desk.log, clock=desk.clock, bounds=bounds)
-            )
-    finally:
-        _looks.release()
-    series, hours = rule_words.charted(rule_words.LOOKED, found.hours)
-    longer = _SECONDS[-1] if allowed < _SECONDS[-1] else None
-    return page.show(
-        template,
-        found=found,
-        series=[page._(text) for text in series],
-        hours=hours,
-        problems={},
-        busy=False,
-        name=name,
-        longer=longer,
-        words=rule_words,
-    )
-
-
-def _tried(page: Page, compiled: CompiledRule, log_id: str) -> tuple[Preview | None, dict[str, str]]:
-    """Return what a rule makes of a row, or why it cannot be tried."""
-    row = _row(log_id)
-    if row.problem:
-        return None, {"log_id": page._("Write the id of a row of Moodle's log: a whole number.")}
-    try:
-        return _previewed(page.desk, compiled, row.log_id), {}
-    except DatabaseUnavailable as error:
-        return None, {"log_id": page.told(error.text)}
-
-
-def _previewed(desk: Desk, compiled: CompiledRule, log_id: int | None) -> Preview:
-    with desk.reading() as conn:
-        event = find_event(conn, desk.log, compiled.rule, log_id)
-        return preview(conn, desk.settings, compiled, event, clock=desk.clock)
-
-
 def _done(page: Page, form: RuleForm, name: str | None) -> Response:
     match page.text("do"):
         case "template":
@@ -228,7 +131,7 @@ def _done(page: Page, form: RuleForm, name: str | None) -> Response:
 def _saved(page: Page, form: RuleForm, name: str | None) -> Response:
     read = section_of(form)
     problems = [*read.problems, *([] if form.name else [Problem("name", said("give the rule a name"))])]
-    revision = int(_figure(form.revision, 0)) if name else None
+    revision = int(figure(form.revision, 0)) if name else None
     was_on = name is not None and is_on(workshop.show(page.desk.hub, Kind.RULE, name).section)
     try:
         if problems:
@@ -283,7 +186,7 @@ def _edited(
     if tries:
         compiled, wrong = _compiled(page, form)
         if compiled is not None:
-            found, wrong = _tried(page, compiled, form.log_id)
+            found, wrong = tried(page, compiled, form.log_id)
     return page.show(
         "rule_edit.html",
         status=status,
@@ -296,7 +199,7 @@ def _edited(
         events=_events(page, ""),
         gallery=gallery(),
         words=rule_words,
-        longest=_LONGEST_BODY,
+        longest=LONGEST_BODY,
         log_id=form.log_id,
         typing=False,
     )
@@ -308,17 +211,6 @@ def _events(page: Page, q: str) -> list[Seen]:
             return page.desk.lookout.look(conn).find(q[:255])[:_MOST_EVENTS]
     except DatabaseUnavailable:
         return []  # the preview says so, with the reason
-
-
-def _row(log_id: str) -> Row:
-    if not log_id.strip():
-        return Row()
-    number = int(_figure(log_id.strip(), 0))
-    return Row(number) if 0 < number <= _LARGEST_ID else Row(problem=True)
-
-
-def _figure(text: str, default: float) -> float:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else default
 
 
 def _copy_name(name: str, taken: list[str]) -> str:

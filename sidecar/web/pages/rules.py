@@ -16,7 +16,7 @@ from sidecar.store import counts, pile, rules, shapes
 from sidecar.store.find import known
 from sidecar.store.search import Wanted, search
 from sidecar.web.ask import RuleName
-from sidecar.web.pages import rule_editor, rule_words
+from sidecar.web.pages import rule_editor, rule_trials, rule_words
 from sidecar.web.pages.ending import chosen, switched_off
 from sidecar.web.pages.languages import N_
 from sidecar.web.pages.page import Manage, Page, Tab, View
@@ -90,14 +90,14 @@ def show_rule(page: View, name: RuleName) -> Response:
 @router.get("/rules/{name}/history")
 def look_back(page: View, name: RuleName, seconds: float = 8) -> Response:
     """Count how often a rule in force would have matched in the last days, as a part or a page."""
-    compiled = rule_editor.of_book(page.desk, name)
-    return rule_editor.show_history(page, compiled, seconds, name=name)
+    compiled = rule_trials.of_book(page.desk, name)
+    return rule_trials.show_history(page, compiled, seconds, name=name)
 
 
 @router.get("/rules/{name}/preview")
 def try_row(page: Manage, name: RuleName, log_id: str = "") -> Response:
     """Try a rule in force on a row of the log, as a part or a page."""
-    return rule_editor.show_preview(page, rule_editor.of_book(page.desk, name), log_id, name=name)
+    return rule_trials.show_preview(page, rule_trials.of_book(page.desk, name), log_id, name=name)
 
 
 @router.post("/rules/{name}/state")

@@ -171,7 +171,7 @@ def _open(seeds: Seeds) -> None:
     ("hinder", "said"),
     [
         (_paused, ["parked", "The service is paused.", "It waits, and loses no try."]),
-        (_open, ["parked", "The circuit of the service is open.", "HTTP 503", "One delivery is tried"]),
+        (_open, ["parked", "The circuit of the service is open.", "HTTP 503", "One delivery is tried now."]),
         (lambda _: None, ["pending", "It is due, and goes out as soon as it is its turn."]),
     ],
 )
