@@ -1,6 +1,7 @@
 """Every error this product raises on purpose: each says where, what and how to mend, and has an exit code."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
 
@@ -34,16 +35,42 @@ def said(pattern: str, /, **values: object) -> Said:
     return sentence
 
 
-def as_said(pattern: str, text: str) -> Said:
-    """Return a text whose translation is that of another one, which says the same in general."""
+def as_said(pattern: str, text: str, /, **values: object) -> Said:
+    """Return somebody else's text whose translation is that of a sentence of ours, which says the same."""
     sentence = Said(text)
-    sentence.pattern, sentence.values = pattern, {}
+    sentence.pattern, sentence.values = pattern, values
     return sentence
+
+
+def in_our_words(text: str, sentences: Mapping[str, str]) -> str:
+    """Return somebody else's text with the sentence of ours for it; one that has none is quoted in it.
+
+    `sentences` has them by patterns of the texts, whose groups are their values. What was said already stays.
+    """
+    if isinstance(text, Said) or not text:
+        return text
+    for pattern, sentence in sentences.items() if len(text) <= _LONGEST_KNOWN else ():
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            return as_said(sentence, text, **found.groupdict())
+    return as_said(_QUOTED, text, text=text)
+
+
+_LONGEST_KNOWN = 500
+_QUOTED: str = said("its words: %(text)s")
+
+
+def together(sentences: Iterable[str]) -> str:
+    """Return several sentences as one, each of which can still be translated; of none an empty one."""
+    whole = ""
+    for one in sentences:
+        whole = said("%(first)s; %(further)s", first=whole, further=one) if whole else one
+    return whole
 
 
 def text_of(error: Exception) -> str:
     """Return what an error says, as it was said: `str` of it can be said in English only."""
-    return error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, Said) else str(error)
 
 
 class HubError(Exception):

@@ -78,7 +78,9 @@ def settle_waiting(
         if ending is Ending.CANCEL:
             settled = cancel_waiting(conn, kind, name, now=now)
         else:
-            settled = bury_waiting(conn, kind, name, error="it was given up by hand while it waited", now=now)
+            settled = bury_waiting(
+                conn, kind, name, error=said("it was given up by hand while it waited"), now=now
+            )
         if settled:
             owed = count(settled, "waiting delivery", "waiting deliveries")
             audit.note(conn, by, f"queue.{ending}", f"{kind} {name}", owed, now=now)

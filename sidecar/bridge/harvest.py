@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sidecar.bridge.batches import joined_octets
 from sidecar.bridge.match import CompiledRule, RuleBook
 from sidecar.bridge.render import PayloadTooLarge, scope
-from sidecar.errors import TemplateError
+from sidecar.errors import TemplateError, said
 from sidecar.model import DeadLetter, DeadReason, Delivery, Event, Held, order_key
 from sidecar.moodle import lookups
 from sidecar.moodle.decode import mask
@@ -171,7 +171,7 @@ class Harvester:
         try:
             delivery = self.render(candidate, records, now=now)
         except Exception as error:  # noqa: BLE001 - one row that cannot be rendered must not stop the tail
-            text = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+            text = error.text if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
             reason = DeadReason.TOO_LARGE if isinstance(error, PayloadTooLarge) else DeadReason.RENDER
             self._bury(candidate, reason, text, now, harvest)
             return
@@ -205,14 +205,16 @@ class Harvester:
         size = size_of(delivery) if rule.batch is None else joined_octets(size_of(delivery), 1)
         if service is not None and size > service.max_payload:
             name = f"services.{delivery.service}.max_payload"
-            return DeadReason.TOO_LARGE, f"the payload has {size} bytes; {name} is {service.max_payload}"
+            return DeadReason.TOO_LARGE, _too_large(size, name, service.max_payload)
         if rule.batch is not None and size > rule.batch.max_bytes:
-            name = f"batch.max_bytes of the rule {rule.name}"
-            return DeadReason.TOO_LARGE, f"the payload has {size} bytes; {name} is {rule.batch.max_bytes}"
+            name = said("batch.max_bytes of the rule %(name)s", name=rule.name)
+            return DeadReason.TOO_LARGE, _too_large(size, name, rule.batch.max_bytes)
         if len(delivery.endpoint) > _LONGEST_ENDPOINT:
-            return DeadReason.INVALID, f"the endpoint has more than {_LONGEST_ENDPOINT} characters"
+            return DeadReason.INVALID, said(
+                "the endpoint has more than %(n)s characters", n=_LONGEST_ENDPOINT
+            )
         if sum(len(name) + len(value) for name, value in delivery.headers.items()) > _LONGEST_HEADERS:
-            return DeadReason.INVALID, f"the headers have more than {_LONGEST_HEADERS} characters"
+            return DeadReason.INVALID, said("the headers have more than %(n)s characters", n=_LONGEST_HEADERS)
         return None
 
     def _letter(self, candidate: Candidate, reason: DeadReason, error: str, now: datetime) -> DeadLetter:
@@ -231,7 +233,7 @@ class Harvester:
             created_at=now,
             event_at=_moment(event.timecreated),
         )
-        return DeadLetter(unsent, reason, error.replace("\0", "\ufffd"), row=asdict(event))
+        return DeadLetter(unsent, reason, error, row=asdict(event))
 
 
 def unstorable(harvest: Harvest, error: Exception) -> Harvest:
@@ -243,6 +245,10 @@ def unstorable(harvest: Harvest, error: Exception) -> Harvest:
         for delivery in unstored
     ]
     return Harvest(letters=letters, tally=harvest.tally)
+
+
+def _too_large(size: int, name: str, most: int) -> str:
+    return said("the payload has %(size)s bytes; %(name)s is %(most)s", size=size, name=name, most=most)
 
 
 def size_of(delivery: Delivery) -> int:

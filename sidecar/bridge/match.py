@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sidecar.bridge.render import BrokenRule, Encoding, Template, compile_rule
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, said
 from sidecar.model import Event, Held
-from sidecar.settings import Rule, Settings, Source
+from sidecar.settings import Problem, Rule, Settings, Source
 
 _NAMES_REMEMBERED = 10_000
 
@@ -84,7 +84,7 @@ def compile_book(settings: Settings, source: Source) -> RuleBook:
             compiled.append(compile_one(rule, settings))
         except BrokenRule as broken:
             where = f"{source.where(f'rules[{number}]')} ({rule.name})"
-            problems += [f"{where} {problem}" for problem in broken.problems]
+            problems += [f"{where} {line}" for line in broken.lines]
     if problems:
         raise ConfigError(problems)
     return RuleBook(compiled)
@@ -103,7 +103,8 @@ def _compiled(rule: Rule, settings: Settings) -> Template:
         source=service.cloudevents_source,
     )
     if service.type == "soap" and encoding.format != "json":
-        raise BrokenRule(["format: SOAP has its own, arguments are given as json: leave format away"])
+        text = said("SOAP has its own, arguments are given as json: leave format away")
+        raise BrokenRule([Problem("format", text)])
     return compile_rule(
         rule, encoding, site_url=settings.site_url, max_size=service.max_payload, kind=service.type
     )

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from sidecar.bridge.harvest import Harvester
 from sidecar.bridge.match import CompiledRule, RuleBook
+from sidecar.errors import said
 from sidecar.model import DeadReason, Delivery, DeliveryState, Event
 from sidecar.moodle.decode import decode
 from sidecar.moodle.logstore import LogStore
@@ -183,7 +184,13 @@ def _put_back(
     except (DataError, IntegrityError, UnicodeError) as error:
         # Something in here cannot be stored: find the one letter, so that the others are replayed.
         if len(letters) == 1:
-            return [_left(letters[0], Fate.STILL_FAILS, f"it cannot be stored: {type(error).__name__}")]
+            return [
+                _left(
+                    letters[0],
+                    Fate.STILL_FAILS,
+                    said("it cannot be stored: %(why)s", why=type(error).__name__),
+                )
+            ]
         return [done for letter in letters for done in _put_back(store, [letter], rendered, now, by)]
 
 
@@ -220,7 +227,7 @@ def note_all(
         audit.note(conn, by, action, f"delivery {ids[0]}", detail or None, now=now)
 
 
-_NO_PAYLOAD = "it was never rendered, so there is nothing to send as it was: add --render"
+_NO_PAYLOAD = said("it was never rendered, so there is nothing to send as it was: add --render")
 
 
 def _is_bare(letter: Row[Any]) -> bool:
@@ -232,16 +239,22 @@ def _left(letter: Row[Any], fate: Fate, detail: str) -> Replayed:
 
 
 def _rule_gone(letter: Row[Any]) -> tuple[str, Replayed]:
-    detail = f'there is no rule "{letter.rule}" switched on' if letter.rule else "no rule made it"
+    detail = (
+        said('there is no rule "%(name)s" switched on', name=letter.rule)
+        if letter.rule
+        else said("no rule made it")
+    )
     return letter.delivery_id, _left(letter, Fate.RULE_GONE, detail)
 
 
 def _unmade(letter: Row[Any], has_event: bool, error: str | None) -> Replayed:
     if not has_event:
-        return _left(letter, Fate.ROW_GONE, f"row {letter.log_id} is gone from Moodle's log")
+        return _left(letter, Fate.ROW_GONE, said("row %(id)s is gone from Moodle's log", id=letter.log_id))
     if error is not None:
         return _left(letter, Fate.STILL_FAILS, error)
-    return _left(letter, Fate.UNWANTED, f'the rule "{letter.rule}" does not want this event any more')
+    return _left(
+        letter, Fate.UNWANTED, said('the rule "%(name)s" does not want this event any more', name=letter.rule)
+    )
 
 
 def _event(letter: Row[Any], logged: Row[Any] | None) -> Event | None:

@@ -9,6 +9,7 @@ from random import Random
 from sqlalchemy import Connection
 
 from sidecar.bridge.lanes import Sent
+from sidecar.errors import said
 from sidecar.gateway import gone, retry
 from sidecar.gateway.health import Sighting
 from sidecar.model import DeadReason, Decision, Delivery, Settlement, Step
@@ -66,7 +67,7 @@ def without_texts(sent: Sent) -> Sent:
     """Return it without what the service said, for a store that cannot hold that."""
     if sent.attempt is None:
         return sent
-    attempt = replace(sent.attempt, error="its text cannot be stored", response=None, request=None)
+    attempt = replace(sent.attempt, error=said("its text cannot be stored"), response=None, request=None)
     return replace(sent, attempt=attempt)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sidecar.bridge.match import compile_one
 from sidecar.bridge.render import BrokenRule
+from sidecar.errors import together
 from sidecar.settings import Flaw, Kind, Settings, without
 
 
@@ -19,4 +20,4 @@ def _flaws(settings: Settings) -> Iterator[Flaw]:
         try:
             compile_one(rule, settings)
         except BrokenRule as broken:
-            yield Flaw(Kind.RULE, rule.name, "; ".join(broken.problems))
+            yield Flaw(Kind.RULE, rule.name, together(broken.lines))

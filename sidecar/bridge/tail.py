@@ -18,7 +18,7 @@ from sidecar.bridge.sight import Ahead, Behind, look_behind
 from sidecar.bridge.start import first_position
 from sidecar.bridge.watch import Watch
 from sidecar.clock import Clock
-from sidecar.errors import BrokerUnavailable, LeaseLost
+from sidecar.errors import BrokerUnavailable, LeaseLost, said
 from sidecar.model import Cursor, Delivery
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.names import NameFilter
@@ -217,10 +217,13 @@ class Tail:
 
     def _alarm(self, cursor: Cursor, head: int) -> Round:
         """Stand still: the log ends before the place that was read already."""
-        problem = (
-            f"the newest row of {self._log.name} is {head}, but rows up to {cursor.position} were read "
-            "already: the table was restored or emptied. Nothing is read until you decide where to go on: "
-            "`mih cursor set latest`, or `mih cursor set ID` to read again from that row."
+        problem = said(
+            "the newest row of %(table)s is %(head)s, but rows up to %(position)s were read already: the"
+            " table was restored or emptied. Nothing is read until you decide where to go on:"
+            " `mih cursor set latest`, or `mih cursor set ID` to read again from that row.",
+            table=self._log.name,
+            head=head,
+            position=cursor.position,
         )
         if cursor.problem != problem:
             _log.error("tail.stopped site=%s reason=%r", self._site, problem)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
-from sidecar.errors import Misfit
+from sidecar.errors import Misfit, said
 from sidecar.gateway.body import Parcel
 from sidecar.settings import Service
+from sidecar.settings.wording import listing
 
 # The type of the CloudEvent that a direct call sends, unless its caller names one.
 DIRECT_TYPE = "org.moodle.hub.call"
@@ -67,14 +68,15 @@ def statement(body: str | None, delivery_id: str) -> Parcel:
     text = body or "null"
     value = _read(text)
     if not isinstance(value, dict):
-        raise Misfit("payload: an xAPI statement is an object with actor, verb and object")
+        raise Misfit(said("payload: an xAPI statement is an object with actor, verb and object"))
     missing = [part for part in _STATEMENT_PARTS if not isinstance(value.get(part), dict)]
     if missing:
-        raise Misfit(f"payload: an xAPI statement needs {' and '.join(missing)}, each an object")
+        names = listing(missing)
+        raise Misfit(said("payload: an xAPI statement needs %(names)s, each an object", names=names))
     if "id" not in value:
         text = json.dumps({"id": delivery_id, **value}, ensure_ascii=False, separators=(",", ":"))
     elif not _is_uuid(value["id"]):
-        raise Misfit("payload: the id of an xAPI statement is a UUID: leave it away to have one made")
+        raise Misfit(said("payload: the id of an xAPI statement is a UUID: leave it away to have one made"))
     return Parcel(text, "application/json", _XAPI_VERSION)
 
 
@@ -113,7 +115,7 @@ def _read(body: str) -> Any:
     try:
         return _decoder.decode(body)
     except (ValueError, RecursionError):
-        raise Misfit("payload: this text is no JSON, as the service's format wants it") from None
+        raise Misfit(said("payload: this text is no JSON, as the service's format wants it")) from None
 
 
 def _is_uuid(value: object) -> bool:

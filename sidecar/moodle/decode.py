@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Row
 
+from sidecar.errors import said, text_of
 from sidecar.model import EVENT_COLUMNS, Event
 from sidecar.moodle import php
 
@@ -45,7 +46,9 @@ def decode(row: Row[Any] | Mapping[str, Any]) -> Event:
         fields[_OTHER] = _tidy(_parse(fields[_OTHER]), 0)
     except ValueError as error:
         fields[_OTHER] = None
-        return replace(Event(*fields), other_problem=f"other cannot be decoded: {error}")
+        return replace(
+            Event(*fields), other_problem=said("other cannot be decoded: %(why)s", why=text_of(error))
+        )
     return Event(*fields)
 
 
@@ -55,7 +58,7 @@ def _parse(other: str | bytes | None) -> Any:
         return None
     text = other.decode("utf-8", "replace") if isinstance(other, bytes) else other
     if len(text) > php.MAX_BYTES:
-        raise _Undecodable(f"it is longer than {php.MAX_BYTES} characters")
+        raise _Undecodable(said("it is longer than %(n)s characters", n=php.MAX_BYTES))
     if text == "N;" or _PHP.match(text):
         return php.loads(text)
     return _json(text)
@@ -65,13 +68,13 @@ def _json(text: str) -> Any:
     try:
         return _JSON.decode(text)
     except RecursionError:
-        raise _Undecodable(f"nested deeper than {MAX_DEPTH} levels") from None
+        raise _Undecodable(said("nested deeper than %(n)s levels", n=MAX_DEPTH)) from None
     except json.JSONDecodeError as error:
-        raise _Undecodable(f"no JSON: {error.msg} at character {error.pos}") from None
+        raise _Undecodable(said("no JSON: %(why)s at character %(n)s", why=error.msg, n=error.pos)) from None
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _Undecodable(f"no JSON: {name} is no number")
+    raise _Undecodable(said("no JSON: %(name)s is no number", name=name))
 
 
 _JSON = json.JSONDecoder(parse_constant=_no_constant, strict=False)
@@ -86,7 +89,7 @@ def _tidy(value: Any, depth: int) -> Any:
     if not isinstance(value, dict | list):
         return value
     if depth >= MAX_DEPTH:
-        raise _Undecodable(f"nested deeper than {MAX_DEPTH} levels")
+        raise _Undecodable(said("nested deeper than %(n)s levels", n=MAX_DEPTH))
     if isinstance(value, list):
         return [_tidy(item, depth + 1) for item in value]
     return {

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection, column, select, table
 
+from sidecar.errors import said
 from sidecar.model import Event
 
 _USER = (
@@ -60,7 +61,7 @@ class Record(dict[str, Any]):
             raise AttributeError(f"no field {name!r}; there are {', '.join(self)}") from None
 
     def _frozen(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("a record cannot be changed")
+        raise TypeError(said("a record cannot be changed"))
 
     __setattr__ = __setitem__ = __delattr__ = __delitem__ = __ior__ = _frozen
     update = setdefault = pop = popitem = clear = _frozen

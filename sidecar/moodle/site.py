@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection, Select, column, func, inspect, select, table, text
 from sqlalchemy.exc import DBAPIError
 
+from sidecar.errors import said
+
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
@@ -85,7 +87,7 @@ def _map(fact: Fact[_S], convert: Callable[[_S], _T]) -> Fact[_T]:
     try:
         return Fact(convert(fact.value))
     except ValueError:
-        return Fact(unknown=f"{fact.value!r} is not what was expected")
+        return Fact(unknown=said("%(value)s is not what was expected", value=repr(fact.value)))
 
 
 _NOW = {
@@ -129,22 +131,32 @@ class _Asking:
 
     def latest(self, query: Select[tuple[int]], source: str, name: str) -> Fact[int]:
         found = self._value(query, source, name)
-        return found if found.value != 0 else Fact(unknown=f"{source} has no {name}")
+        return found if found.value != 0 else _none(source, name)
 
     def _value(self, query: Select[tuple[_T]], source: str, name: str) -> Fact[_T]:
         try:
             value = self._conn.execute(query).scalar()
         except DBAPIError as error:
             return Fact(unknown=_refusal(error, source))
-        return Fact(unknown=f"{source} has no {name}") if value is None else Fact(value)
+        return _none(source, name) if value is None else Fact(value)
+
+
+def _none(source: str, name: str) -> Fact[_T]:
+    return Fact(unknown=said("%(table)s has no %(name)s", table=source, name=name))
+
+
+def _mended(what: str, how: str) -> str:
+    return said("%(what)s. Mend: %(how)s", what=what, how=how)
 
 
 def _refusal(error: DBAPIError, source: str) -> str:
     """Return in words why `source` cannot be read; raise the error again if it is not about that."""
     # pymysql's newer errors have a SQLSTATE too, a coarser one than their number.
-    said = (getattr(error.orig, "sqlstate", None), *(error.orig.args[:1] if error.orig else ()))
-    if any(code in _DENIED for code in said):
-        return f"{source} may not be read. Mend: GRANT SELECT ON {source} to the account in moodle.url"
-    if any(code in _ABSENT or "no such table" in str(code) for code in said):
-        return f"there is no table {source}. Mend: moodle.prefix or the database in moodle.url"
+    codes = (getattr(error.orig, "sqlstate", None), *(error.orig.args[:1] if error.orig else ()))
+    if any(code in _DENIED for code in codes):
+        what = said("%(table)s may not be read", table=source)
+        return _mended(what, said("GRANT SELECT ON %(table)s to the account in moodle.url", table=source))
+    if any(code in _ABSENT or "no such table" in str(code) for code in codes):
+        what = said("there is no table %(table)s", table=source)
+        return _mended(what, said("moodle.prefix or the database in moodle.url"))
     raise error

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from sidecar.errors import said
 from sidecar.model import Level, Watched
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.site import AHEAD_S, SKEW_S, STANDARD_STORE, Fact, SiteFacts, facts, last_cron, skew_s
@@ -152,7 +153,7 @@ def _clock(site: SiteFacts, newest: int | None, before: datetime, now: datetime)
 
 def _log_store(outlook: Outlook, stores: Fact[tuple[str, ...]], now: datetime) -> Watched:
     if not outlook.log.name.endswith("logstore_standard_log"):
-        return _unknown("log_store", now, f"{outlook.log.name} is no standard log")
+        return _unknown("log_store", now, said("%(table)s is no standard log", table=outlook.log.name))
     if stores.value is None:
         return _unknown("log_store", now, str(stores.unknown))
     if STANDARD_STORE not in stores.value:

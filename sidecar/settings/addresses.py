@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 from sidecar.errors import said
-from sidecar.settings.broker import broker_problem
+from sidecar.settings.broker import ESCAPED, broker_problem
 
 DRIVERS = ("mysql+pymysql", "mariadb+pymysql", "postgresql+psycopg", "sqlite")
 
@@ -38,7 +38,7 @@ _URL = re.compile(
 def database_url_problem(url: str) -> str | None:
     """Say why no database can be behind this URL, None when it has the right shape."""
     if not url.strip():
-        return f"this is empty: give the URL of a database, such as {_EXAMPLE}"
+        return said("this is empty: give the URL of a database, such as %(example)s", example=_EXAMPLE)
     driver = url.partition("://")[0].strip()
     if "://" not in url or driver not in DRIVERS:
         return _driver_problem(driver)
@@ -56,9 +56,14 @@ def has_password(url: str) -> bool:
 def _driver_problem(driver: str) -> str:
     mended = _MENDED.get(driver.lower())
     if mended:
-        return f"this starts with {driver.lower()}://, which is not one of our drivers: write {mended}://"
-    return (
-        f"this is no database URL that is known here: it starts with {', '.join(f'{d}://' for d in DRIVERS)}"
+        return said(
+            "this starts with %(driver)s://, which is not one of our drivers: write %(mended)s://",
+            driver=driver.lower(),
+            mended=mended,
+        )
+    return said(
+        "this is no database URL that is known here: it starts with %(starts)s",
+        starts=", ".join(f"{one}://" for one in DRIVERS),
     )
 
 
@@ -66,25 +71,26 @@ def _sqlite_problem(url: str) -> str | None:
     rest = url.removeprefix("sqlite://")
     path = rest.partition("?")[0]
     if not path.startswith("/"):
-        return "a file of SQLite is written sqlite:///campus.sqlite, or sqlite:////var/lib/campus.sqlite"
+        return said(
+            "a file of SQLite is written sqlite:///campus.sqlite, or sqlite:////var/lib/campus.sqlite"
+        )
     if path in ("/", "/:memory:"):
-        return "SQLite needs a file here, such as sqlite:///campus.sqlite: one in memory is lost at the end"
+        return said(
+            "SQLite needs a file here, such as sqlite:///campus.sqlite: one in memory is lost at the end"
+        )
     return None
 
 
 def _server_problem(url: str) -> str | None:
     parts = _URL.fullmatch(url)
-    escaped = (
-        "special characters in the user name and password are written as %40 for @, %2F for /, %3A for :"
-    )
     if parts is None or not re.fullmatch(r"\d*", parts["port"] or ""):
-        return f"this cannot be read as {_EXAMPLE}; {escaped}"
+        return said("this cannot be read as %(example)s; %(escaped)s", example=_EXAMPLE, escaped=ESCAPED)
     if parts["port"] and not 0 < int(parts["port"][:9]) < 65536:
-        return "the port is not between 1 and 65535"
+        return said("the port is not between 1 and 65535")
     if not parts["database"]:
-        return f"this names no database at its end, as in {_EXAMPLE}"
+        return said("this names no database at its end, as in %(example)s", example=_EXAMPLE)
     if not parts["host"] and not re.search(r"(unix_socket|host|service)=", parts["query"] or ""):
-        return f"this names no host, as in {_EXAMPLE}"
+        return said("this names no host, as in %(example)s", example=_EXAMPLE)
     return None
 
 
@@ -98,17 +104,18 @@ def _soap_problem(url: str) -> str | None:
     """Say why no WSDL can be there; unlike a prefix of URLs, its URL may end in `?wsdl`."""
     if "#" in url:
         return said("no # here: this is the URL of the service's WSDL")
-    return _rest_problem(url.partition("?")[0])
+    return web_url_problem(url.partition("?")[0])
 
 
-def _rest_problem(url: str) -> str | None:
+def web_url_problem(url: str, example: str = "https://crm.example.org/api") -> str | None:
+    """Say why no service that speaks HTTP can be behind this URL."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return said("this is no URL: its host or port cannot be read")
     if parts.scheme not in ("http", "https") or not host:
-        return said("expected a URL such as https://crm.example.org/api")
+        return said("expected a URL such as %(example)s", example=example)
     if parts.username is not None:
         return said("no user and password here: use auth: {type: basic, username: ..., password: ...}")
     if "?" in url or "#" in url:
@@ -120,6 +127,6 @@ def _rest_problem(url: str) -> str | None:
 
 _BASE_URLS: dict[str, Callable[[str], str | None]] = {
     "amqp": broker_problem,
-    "rest": _rest_problem,
+    "rest": web_url_problem,
     "soap": _soap_problem,
 }

@@ -83,12 +83,12 @@ def read_broker(url: str) -> Broker:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError(
-            said("this is no URL: its host or port cannot be read; %(escaped)s", escaped=_ESCAPED)
+            said("this is no URL: its host or port cannot be read; %(escaped)s", escaped=ESCAPED)
         ) from None
     if parts.scheme not in _PORTS or not host:
         raise ValueError(said("expected a URL such as %(example)s, amqps:// with TLS", example=_EXAMPLE))
     if "@" in rest.partition("?")[0]:
-        raise ValueError(said("this holds an @ after the host; %(escaped)s", escaped=_ESCAPED))
+        raise ValueError(said("this holds an @ after the host; %(escaped)s", escaped=ESCAPED))
     if port == 0:
         raise ValueError(said("this is no URL: its port is 0"))
     if "#" in rest:
@@ -114,7 +114,7 @@ def node_beside(broker: Broker, node: str) -> Broker:
     return replace(broker, host=found.host, port=found.port)
 
 
-_ESCAPED = said("in the user name and the password %40 stands for @, %2F for /, %3A for :")
+ESCAPED = said("in the user name and the password %40 stands for @, %2F for /, %3A for :")
 
 
 def _vhost(path: str) -> str:

@@ -88,9 +88,12 @@ def _service(place: str, service: Mapping[str, Any], source: Source) -> _Found:
 def _lease(values: Mapping[str, Any], services: Mapping[str, Any], rules: list[Any]) -> _Found:
     lease = _seconds(_mapping(values.get("dispatch")).get("lease"), 60)
     timeouts = {
-        f"service {name}": _seconds(_mapping(one).get("timeout"), 5) for name, one in services.items()
+        said("service %(name)s", name=name): _seconds(_mapping(one).get("timeout"), 5)
+        for name, one in services.items()
     }
-    own = {f"rule {_mapping(one).get('name')}": _mapping(one).get("timeout") for one in rules}
+    own = {
+        said("rule %(name)s", name=_mapping(one).get("name")): _mapping(one).get("timeout") for one in rules
+    }
     timeouts |= {name: _seconds(timeout, 0) for name, timeout in own.items()}
     longest = max(timeouts, key=lambda name: timeouts[name], default=None)
     if longest is not None and lease <= timeouts[longest] + LEASE_MARGIN_S:

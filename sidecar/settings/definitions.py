@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from sidecar.errors import said
+
 
 class Kind(StrEnum):
     """What a definition defines."""
@@ -36,7 +38,7 @@ class Secrets:
     def why_not(self, name: str) -> str:
         """Say why there is no value of that name."""
         there = self.sealed.get(name) or self.closed
-        return there or f"there is no secret {name}: `mih secrets set {name}` keeps one"
+        return there or said("there is no secret %(name)s: `mih secrets set %(name)s` keeps one", name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Stored:
     """All of it as it was read. `mark` changes when any of it does; None: it could not be read."""
 
     definitions: tuple[Definition, ...] = ()
-    secrets: Secrets = Secrets(closed="the sidecar's tables were not read")
+    secrets: Secrets = Secrets(closed=said("the sidecar's tables were not read"))
     mark: str | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, said
 from sidecar.settings.checks import checks
 from sidecar.settings.gallery import gallery, gallery_folder
 from sidecar.settings.payloads import payload_name
@@ -63,8 +63,12 @@ def _payload(rule: dict[str, Any]) -> list[Problem]:
     names = [ready.name for ready in gallery()]
     if name not in names:
         meant = suggest(name, names)
-        near = f', did you mean "{meant}"?' if meant else "; `mih rules gallery` lists them"
-        text = f'there is no ready template "{name}"{near}'
+        near = (
+            said(', did you mean "%(name)s"?', name=meant)
+            if meant
+            else said("; `mih rules gallery` lists them")
+        )
+        text = said('there is no ready template "%(name)s"%(near)s', name=name, near=near)
         return [Problem(f"{_HERE}.payload", text)]
     rule["payload"] = (gallery_folder() / name).read_text(encoding="utf-8")
     return []

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from sidecar.errors import in_our_words, said
+
 _NULL, _BOOL, _INT, _FLOAT, _STR = (
     f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")
 )
@@ -40,7 +42,7 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), _first)
 
 
-_HALF = "an escape such as \\ud83d is half a character: write the other half behind it"
+_HALF = said("an escape such as \\ud83d is half a character: write the other half behind it")
 
 
 class BadYaml(Exception):
@@ -61,18 +63,18 @@ def compose(text: str) -> yaml.Node | None:
     except yaml.reader.ReaderError as error:
         broken = BadYaml(_UNPRINTABLE, text.count("\n", 0, error.position) + 1)
     except RecursionError:
-        broken = BadYaml("the YAML is nested too deeply", None)
+        broken = BadYaml(said("the YAML is nested too deeply"), None)
     raise broken
 
 
-_UNPRINTABLE = "the file holds a control character that YAML does not allow"
+_UNPRINTABLE = said("the file holds a control character that YAML does not allow")
 
 
 def scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
     """Return the value of a scalar. Raises ValueError for a tag that is not one of JSON's types."""
     build = _BUILDERS.get(node.tag)
     if build is None:
-        raise ValueError("YAML tags (a leading !) are not used here: put the text in quotes")
+        raise ValueError(said("YAML tags (a leading !) are not used here: put the text in quotes"))
     return build(str(node.value))
 
 
@@ -92,17 +94,25 @@ _BUILDERS: dict[str, Callable[[str], str | int | float | bool | None]] = {
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> str:
     """Say what is wrong without PyYAML's snippets: they quote the line, and names that may be a password."""
-    problem = error.problem or "it cannot be read"
+    problem = error.problem or said("it cannot be read")
     for start, sentence in _SENTENCES.items():
         if problem.startswith(start):
             return sentence
     lines = text.splitlines()
     line = error.problem_mark.line if error.problem_mark else 0
     if "${" in "".join(lines[line : line + 1]) and "expected ',' or" in problem:
-        return 'inside {...} and [...] a variable needs quotes: {token: "${TOKEN}"}'
-    return f"this is no valid YAML: {_QUOTED.sub(_short, problem)}"
+        return said('inside {...} and [...] a variable needs quotes: {token: "${TOKEN}"}')
+    return said(
+        "this is no valid YAML: %(problem)s", problem=in_our_words(_QUOTED.sub(_short, problem), _FOREIGN)
+    )
 
 
+_FOREIGN: dict[str, str] = {
+    r"expected ',' or '(?P<sign>.)', but got .*": said("a comma or %(sign)s is missing"),
+    "found unexpected end of stream": said("a quote is never closed"),
+    "expected <block end>, but found .*": said("the indentation does not fit, or quotes are missing"),
+    "(?:did not find expected|expected) the node content, but found .*": said("a value is missing"),
+}
 _QUOTED = re.compile(r"'[^']*'")
 
 
@@ -114,25 +124,30 @@ def _short(match: re.Match[str]) -> str:
     )
 
 
+_ESCAPE = said(
+    "in double quotes a backslash starts an escape: write the event without quotes, or in single quotes"
+)
+
+
+def _starting(sign: str) -> str:
+    return said("a value that starts with %(sign)s needs quotes", sign=sign)
+
+
 _SENTENCES = {
-    "found unknown escape character": (
-        "in double quotes a backslash starts an escape: write the event without quotes, or in single quotes"
-    ),
-    "expected escape sequence": (
-        "in double quotes a backslash starts an escape: write the event without quotes, or in single quotes"
-    ),
-    "found undefined alias": "a value that starts with * needs quotes (in YAML it names an anchor)",
-    "found duplicate anchor": "two anchors have the same name; a value that starts with & needs quotes",
-    "found undefined tag handle": "a value that starts with ! needs quotes",
-    "mapping values are not allowed here": (
+    "found unknown escape character": _ESCAPE,
+    "expected escape sequence": _ESCAPE,
+    "found undefined alias": said("a value that starts with * needs quotes (in YAML it names an anchor)"),
+    "found duplicate anchor": said("two anchors have the same name; a value that starts with & needs quotes"),
+    "found undefined tag handle": _starting("!"),
+    "mapping values are not allowed here": said(
         'a ": " where none can be: check the indentation; a text that holds ": " needs quotes'
     ),
-    "found character '\\t'": "a tab: YAML is indented with spaces",
-    "found character '%'": "a value that starts with % needs quotes",
-    "found character '@'": "a value that starts with @ needs quotes",
-    "found character '`'": "a value that starts with ` needs quotes",
-    "could not find expected ':'": 'this line has no ": " between a key and its value',
-    "but found another document": "there is a second document (a line ---): the configuration is one",
-    "expected alphabetic or numeric character": "a value that starts with * or & needs quotes",
+    "found character '\\t'": said("a tab: YAML is indented with spaces"),
+    "found character '%'": _starting("%"),
+    "found character '@'": _starting("@"),
+    "found character '`'": _starting("`"),
+    "could not find expected ':'": said('this line has no ": " between a key and its value'),
+    "but found another document": said("there is a second document (a line ---): the configuration is one"),
+    "expected alphabetic or numeric character": said("a value that starts with * or & needs quotes"),
     "special characters are not allowed": _UNPRINTABLE,
 }

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sidecar.settings.addresses import base_url_problem
+from sidecar.errors import said
+from sidecar.settings.addresses import web_url_problem
+from sidecar.settings.broker import ESCAPED
 
 # What only REST does, and what only HTTP knows.
 _OF_REST = ("signing", "success_status", "retry_status", "gzip", "http2")
@@ -18,10 +20,10 @@ def outside_problems(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     kind, url = service.get("type", "rest"), service.get("base_url")
     if kind != "rest":
         yield from (
-            (name, "this is for services of type rest only") for name in _OF_REST if service.get(name)
+            (name, said("this is for services of type rest only")) for name in _OF_REST if service.get(name)
         )
     if service.get("http2") is True and isinstance(url, str) and url.lower().startswith("http:"):
-        yield "http2", "it is agreed upon in the TLS handshake: it needs https:// in base_url"
+        yield "http2", said("it is agreed upon in the TLS handshake: it needs https:// in base_url")
     auth, proxy = service.get("auth"), service.get("proxy")
     token_url = auth.get("token_url") if isinstance(auth, dict) else None
     if isinstance(token_url, str) and token_url and (text := token_url_problem(token_url)):
@@ -34,8 +36,7 @@ def outside_problems(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def token_url_problem(url: str) -> str | None:
     """Say why no token can be asked for there; such a URL may hold a query."""
-    text = base_url_problem("rest", url.partition("?")[0])
-    return text.replace("crm.example.org/api", "login.example.org/oauth2/token") if text else None
+    return web_url_problem(url.partition("?")[0], "https://login.example.org/oauth2/token")
 
 
 def proxy_problem(url: str) -> str | None:
@@ -44,24 +45,23 @@ def proxy_problem(url: str) -> str | None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return f"its host or port cannot be read; {_ESCAPED}"
+        return said("its host or port cannot be read; %(escaped)s", escaped=ESCAPED)
     if parts.scheme != "http" or not host or port == 0:
-        return "expected http://proxy.example.org:3128; what is sent to https:// is encrypted on its way"
+        return said(
+            "expected http://proxy.example.org:3128; what is sent to https:// is encrypted on its way"
+        )
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        return f"nothing may follow the port; {_ESCAPED}"
+        return said("nothing may follow the port; %(escaped)s", escaped=ESCAPED)
     if re.search(r"[\x00-\x20\x7f]", url) or not url.isascii():
-        return f"it holds a blank or another character that cannot be here; {_ESCAPED}"
+        return said("it holds a blank or another character that cannot be here; %(escaped)s", escaped=ESCAPED)
     return None
-
-
-_ESCAPED = "in the user name and the password %40 stands for @, %2F for /, %3A for :"
 
 
 def tls_problems(tls: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (option, sentence) for files of certificates that cannot be used."""
     ca, cert, key = (tls.get(name) for name in ("ca", "cert", "key"))
     if key is not None and cert is None:
-        yield "tls.key", "a key without its certificate: name that in cert"
+        yield "tls.key", said("a key without its certificate: name that in cert")
     unread = False
     for name, file in (("ca", ca), ("cert", cert), ("key", key)):
         text = _file_problem(file) if isinstance(file, str) else None
@@ -72,14 +72,14 @@ def tls_problems(tls: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     password = tls.get("key_password") or ""
     if isinstance(ca, str) and not _loads(lambda context: context.load_verify_locations(ca)):
-        yield "tls.ca", "the file holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"
+        yield "tls.ca", said("the file holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
     if isinstance(cert, str) and not _loads(
         lambda context: context.load_cert_chain(cert, key, str(password))
     ):
         yield "tls.cert", _PAIR
 
 
-_PAIR = (
+_PAIR = said(
     "certificate and key cannot be used: both have to be PEM and belong together, and an encrypted key needs"
     " the right key_password"
 )
@@ -98,4 +98,5 @@ def _file_problem(name: str) -> str | None:
         with Path(name).open("rb"):
             return None
     except (OSError, ValueError) as error:
-        return f"the file cannot be read: {getattr(error, 'strerror', None) or 'this is no file name'}"
+        reason = getattr(error, "strerror", None) or said("this is no file name")
+        return said("the file cannot be read: %(reason)s", reason=reason)

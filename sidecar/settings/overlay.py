@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sidecar.errors import said, text_of
+from sidecar.errors import said, text_of, together
 from sidecar.settings.definitions import Definition, Flaw, Kind, Made
 from sidecar.settings.files import Files
 from sidecar.settings.fitting import fit_rule, fit_service, plain
@@ -29,7 +29,7 @@ def broken_services(source: Source) -> dict[str, str]:
         name = next((name for name in names if place.startswith(f"services.{name}.")), None)
         if name is not None:
             inner = place.removeprefix(f"services.{name}.")
-            found.setdefault(name, f"{inner}: {reason}")
+            found.setdefault(name, said("%(place)s: %(text)s", place=inner, text=reason))
     return found
 
 
@@ -79,7 +79,7 @@ class Resolved:
         try:
             written = json.loads(self.definition.text)
         except ValueError:
-            self.problems.append(Problem("", "its definition in mih_definitions is no JSON"))
+            self.problems.append(Problem("", said("its definition in mih_definitions is no JSON")))
             return
         self.section = self._value(written, "")
 
@@ -216,7 +216,4 @@ def _sentence(problems: Iterable[Problem]) -> str | None:
         said("%(place)s: %(text)s", place=one.place, text=one.text) if one.place else one.text
         for one in problems
     )
-    whole: str | None = None
-    for line in lines:
-        whole = said("%(first)s; %(rest)s", first=whole, rest=line) if whole else line
-    return whole
+    return together(lines) or None

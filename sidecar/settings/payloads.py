@@ -79,5 +79,7 @@ def _others(name: str, folder: Path) -> str:
     there = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.j2")) if folder.is_dir() else []
     near = suggest(name, [*there, *(ready.name for ready in gallery())])
     if near:
-        return f', did you mean "{near}"?'
-    return f"; there is {listing(there)}" if there else ", which is empty or not there"
+        return said(', did you mean "%(name)s"?', name=near)
+    if there:
+        return said("; there is %(names)s", names=listing(there))
+    return said(", which is empty or not there")

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from sidecar.errors import said, text_of
 from sidecar.settings.definitions import Stored
 from sidecar.settings.files import Files
 from sidecar.settings.nodes import BadYaml, compose, scalar
@@ -83,9 +84,9 @@ class _Reading:
             node = compose(text)
             return self._with_key({} if node is None else self._value(node, ""))
         except BadYaml as error:
-            self.problems = [Problem("", str(error), error.line)]
+            self.problems = [Problem("", text_of(error), error.line)]
         except RecursionError:
-            self.problems = [Problem("", "the YAML is nested too deeply, or an anchor holds itself")]
+            self.problems = [Problem("", said("the YAML is nested too deeply, or an anchor holds itself"))]
         return None
 
     def _with_key(self, values: Any) -> Any:
@@ -101,11 +102,11 @@ class _Reading:
         try:
             return self.files.read(self.path)
         except FileNotFoundError:
-            self._problem("", "there is no such file; `mih init` writes one to start from")
+            self._problem("", said("there is no such file; `mih init` writes one to start from"))
         except UnicodeDecodeError as error:
-            self._problem("", f"the file is not UTF-8 (byte {error.start + 1})")
+            self._problem("", said("the file is not UTF-8 (byte %(n)s)", n=error.start + 1))
         except OSError as error:
-            self._problem("", f"the file cannot be read: {error.strerror}")
+            self._problem("", said("the file cannot be read: %(reason)s", reason=error.strerror))
         return None
 
     def _problem(self, place: str, text: str) -> None:
@@ -114,7 +115,9 @@ class _Reading:
     def _value(self, node: yaml.Node, place: str) -> Any:
         self._values += 1
         if self._values > _MOST_VALUES:
-            raise BadYaml(f"the file holds more than {_MOST_VALUES} values", node.start_mark.line + 1)
+            raise BadYaml(
+                said("the file holds more than %(n)s values", n=_MOST_VALUES), node.start_mark.line + 1
+            )
         self.spots.setdefault(place, Spot(node.start_mark.line + 1, self.path, _text_line(node)))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
@@ -142,7 +145,7 @@ class _Reading:
                     yield from self._merged(source, place)
                     yield from (pair for pair in source.value if not _is_merge(pair))
                 else:
-                    self._problem(child(place, str(key.value)), "<< takes an anchor of a mapping")
+                    self._problem(child(place, str(key.value)), said("<< takes an anchor of a mapping"))
 
     def _complain_of_duplicates(self, pairs: list[_Pair], place: str) -> None:
         first: dict[str, int] = {}
@@ -150,11 +153,11 @@ class _Reading:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise BadYaml(
-                    "a key has to be a plain word; a value that starts with { or [ needs quotes", line
+                    said("a key has to be a plain word; a value that starts with { or [ needs quotes"), line
                 )
             name = str(key.value)
             if name in first:
-                text = f"this key is here twice, first on line {first[name]}"
+                text = said("this key is here twice, first on line %(n)s", n=first[name])
                 self.problems.append(Problem(child(place, name), text, line))
             first.setdefault(name, line)
 
@@ -162,7 +165,7 @@ class _Reading:
         try:
             value = scalar(node)
         except ValueError as error:
-            self._problem(place, str(error))
+            self._problem(place, text_of(error))
             return None
         if not isinstance(value, str):
             return value
@@ -175,7 +178,7 @@ class _Reading:
         try:
             payload = read_payload(name, self.path.parent / "payloads", self.files)
         except ValueError as error:
-            self._problem(place, str(error))
+            self._problem(place, text_of(error))
             return text
         self.spots[place] = Spot(self.spots[place].line, payload.path, 1)
         return payload.text
@@ -200,7 +203,9 @@ class _Reading:
         """Remember which secrets are wanted. One that cannot be read costs its service, never the others."""
         self.asked |= set(expanded.secrets)
         if not place.startswith("services."):
-            self._problem(place, "a secret of the store can stand in services only: use ${NAME} or file:")
+            self._problem(
+                place, said("a secret of the store can stand in services only: use ${NAME} or file:")
+            )
         elif expanded.unread:
             self.unread[place] = expanded.unread
 
@@ -208,10 +213,10 @@ class _Reading:
         try:
             return self.files.read(self.path.parent / name).rstrip("\r\n")
         except UnicodeDecodeError:
-            self._problem(place, "the file it names is not UTF-8")
+            self._problem(place, said("the file it names is not UTF-8"))
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "this is no file name"
-            self._problem(place, f"the file it names cannot be read: {reason}")
+            reason = getattr(error, "strerror", None) or said("this is no file name")
+            self._problem(place, said("the file it names cannot be read: %(reason)s", reason=reason))
         return ""
 
 

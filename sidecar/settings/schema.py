@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from sidecar.errors import said
 from sidecar.model import delivery_id
 from sidecar.settings.definitions import Made
 from sidecar.settings.networks import NetworkRules, Range
@@ -266,11 +267,11 @@ class WebSettings(Section):
         """Refuse two tokens of one name, and one token under two names: the log could not tell who it was."""
         names = [one.name for one in self.tokens]
         if len(set(names)) < len(names):
-            raise ValueError("two tokens have the same name: names are unique")
+            raise ValueError(said("two tokens have the same name: names are unique"))
         if len({one.token.get_secret_value() for one in self.tokens}) < len(names):
-            raise ValueError("two names have the same token: make one for each")
+            raise ValueError(said("two names have the same token: make one for each"))
         if len({one.name for one in self.users}) < len(self.users):
-            raise ValueError("two users have the same name: names are unique")
+            raise ValueError(said("two users have the same name: names are unique"))
         return self
 
 

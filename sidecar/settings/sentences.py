@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sidecar.errors import said, text_of
+from sidecar.errors import as_said, said, text_of
 from sidecar.settings.schema import Settings
 from sidecar.settings.section import Section
 from sidecar.settings.source import Problem, child
@@ -39,7 +39,7 @@ def problems_of(error: ValidationError, values: object) -> Iterator[Problem]:
 def _sentence(error: ErrorDetails, value: object, steps: _Steps) -> str:
     context = error.get("ctx", {})
     if error["type"] == "missing":
-        return said("missing%(description)s", description=_description(steps))
+        return as_said("missing", f"missing{_description(steps)}")  # options are described in English
     if error["type"] == "extra_forbidden":
         return said("unknown key%(hint)s", hint=did_you_mean(str(steps[-1]), _keys(steps[:-1])))
     speak = _SENTENCES.get(error["type"])

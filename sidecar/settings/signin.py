@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from sidecar.errors import said
 from sidecar.settings.section import Section
 
 _TEXT = r"^[^\x00-\x20\x7f]+$"
@@ -89,7 +90,7 @@ def sign_in_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     ):
         yield (
             "web.local_login",
-            "nobody could sign in: configure web.moodle_login or web.oidc, or take this away",
+            said("nobody could sign in: configure web.moodle_login or web.oidc, or take this away"),
         )
 
 
@@ -97,10 +98,13 @@ def _moodle(site_url: object) -> Iterator[tuple[str, str]]:
     if not isinstance(site_url, str) or not site_url:
         yield (
             "web.moodle_login",
-            "where Moodle is has to be known: set site_url, such as https://moodle.example.org",
+            said("where Moodle is has to be known: set site_url, such as https://moodle.example.org"),
         )
     elif not is_confidential(site_url):
-        yield "web.moodle_login", "passwords would travel unencrypted: site_url has to begin with https://"
+        yield (
+            "web.moodle_login",
+            said("passwords would travel unencrypted: site_url has to begin with https://"),
+        )
 
 
 def _oidc(oidc: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -108,14 +112,20 @@ def _oidc(oidc: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(issuer, str) and not is_confidential(issuer):
         yield (
             "web.oidc.issuer",
-            "expected an address that begins with https://, such as https://id.example.org",
+            said("expected an address that begins with https://, such as https://id.example.org"),
         )
     elif isinstance(issuer, str) and ("?" in issuer or "#" in issuer):
-        yield "web.oidc.issuer", "no ? and no # here: this is the address by which the provider names itself"
+        yield (
+            "web.oidc.issuer",
+            said("no ? and no # here: this is the address by which the provider names itself"),
+        )
     if isinstance(scopes, str) and "openid" not in scopes.split():
-        yield "web.oidc.scopes", "openid has to be among them"
+        yield "web.oidc.scopes", said("openid has to be among them")
     if not oidc.get("manage") and not oidc.get("view"):
-        yield "web.oidc", "nobody could sign in: list under manage or view the values of the claim that may"
+        yield (
+            "web.oidc",
+            said("nobody could sign in: list under manage or view the values of the claim that may"),
+        )
 
 
 def _is_here(host: str) -> bool:

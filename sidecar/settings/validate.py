@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from sidecar.errors import said
 from sidecar.settings.checks import checks
 from sidecar.settings.schema import Settings
 from sidecar.settings.sentences import problems_of
@@ -13,7 +14,7 @@ def validated(source: Source) -> tuple[Settings | None, list[Problem]]:
     """Return the settings if the values have the right shape, and everything that is wrong with them."""
     found = list(source.problems)
     if not isinstance(source.values, dict):
-        text = f"expected a mapping (key: value), got {kind(source.values)}"
+        text = said("expected a mapping (key: value), got %(kind)s", kind=kind(source.values))
         return None, found or [Problem("", text)]
     settings = None
     try:

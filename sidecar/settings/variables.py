@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sidecar.errors import said
 from sidecar.settings.definitions import Secrets
 
 _VARIABLE = re.compile(
@@ -81,7 +82,7 @@ def _value(match: re.Match[str], env: Mapping[str, str], secrets: Secrets) -> st
 
 def _problem(found: list[re.Match[str]], env: Mapping[str, str]) -> str | None:
     if any(match["broken"] for match in found):
-        return (
+        return said(
             "${ starts a variable, such as ${NAME}, ${NAME:-default} or ${secret:NAME};"
             " a literal ${ is written $${"
         )
@@ -91,5 +92,12 @@ def _problem(found: list[re.Match[str]], env: Mapping[str, str]) -> str | None:
     if not names:
         return None
     listed = ", ".join(f"${{{name}}}" for name in names)
-    verb = "is" if len(names) == 1 else "are"
-    return f"{listed} {verb} not set in the environment: set it, or write a default as ${{NAME:-default}}"
+    if len(names) == 1:
+        return said(
+            "%(name)s is not set in the environment: set it, or write a default as ${NAME:-default}",
+            name=listed,
+        )
+    return said(
+        "%(names)s are not set in the environment: set it, or write a default as ${NAME:-default}",
+        names=listed,
+    )

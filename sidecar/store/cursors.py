@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from sidecar.errors import LeaseLost
+from sidecar.errors import LeaseLost, said
 from sidecar.model import Cursor
 from sidecar.store.tables import cursors
 
@@ -93,7 +93,12 @@ def advance(conn: Connection, before: Cursor, after: Cursor, *, now: datetime) -
         )
     )
     if changed.rowcount != 1:
-        raise LeaseLost(f"The cursor of {before.site} was taken over by another replica; this round is void.")
+        raise LeaseLost(
+            said(
+                "The cursor of %(site)s was taken over by another replica; this round is void.",
+                site=before.site,
+            )
+        )
 
 
 def place(conn: Connection, site: str, position: int, *, now: datetime) -> None:

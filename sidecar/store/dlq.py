@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, select
 
+from sidecar.errors import said
 from sidecar.model import DeadLetter, DeadReason, Settlement
 from sidecar.store.dialect import insert_new
 from sidecar.store.tables import dlq
 
-EXPIRED = "it waited longer than the expires_after of its rule"
+EXPIRED = said("it waited longer than the expires_after of its rule")
 _TEXT_LENGTH = 16_000  # characters, of four bytes at most: MySQL's TEXT ends at 65,535 bytes
 
 
@@ -26,7 +27,7 @@ def letter_of(item: Settlement) -> DeadLetter:
     return DeadLetter(
         delivery=item.claimed.delivery,
         reason=item.decision.reason or DeadReason.EXHAUSTED,
-        error=(attempt.error if attempt else EXPIRED) or "no error was given",
+        error=(attempt.error if attempt else EXPIRED) or said("no error was given"),
         attempts=item.claimed.attempts + (1 if attempt else 0),
         status=attempt.status if attempt else None,
         response=attempt.response if attempt else None,
@@ -104,7 +105,7 @@ def _values(letter: DeadLetter, now: datetime) -> dict[str, Any]:
         "content_type": delivery.content_type,
         "event_row": json.dumps(dict(letter.row), ensure_ascii=False) if letter.row is not None else None,
         "reason": letter.reason,
-        "error": letter.error[:_TEXT_LENGTH],
+        "error": letter.error.replace("\0", "\ufffd")[:_TEXT_LENGTH],
         "status": letter.status,
         "response": letter.response[:_TEXT_LENGTH] if letter.response else None,
         "attempts": letter.attempts,

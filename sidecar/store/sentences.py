@@ -145,6 +145,10 @@ class Tongue(Protocol):
         """Return a length of time."""
         ...
 
+    def told(self, text: str) -> str:
+        """Return why something is so, which was said elsewhere."""
+        ...
+
 
 class English:
     """The language of the commands."""
@@ -165,21 +169,29 @@ class English:
         """Return 18 min."""
         return span(seconds)
 
+    def told(self, text: str) -> str:
+        """Return it as it is."""
+        return text
+
 
 _ENGLISH = English()
+_REASONS = ("reason", "problem")
 
 
 def say(remark: Remark, now: datetime, tongue: Tongue = _ENGLISH) -> str:
     """Return a remark in words, without the full stop."""
     wording, params = WORDINGS[remark.code], remark.params
     text = tongue.choose(wording.one, wording.many, int(params.get("n", 1)))
-    return text.format(**{name: _spoken(name, value, now, tongue) for name, value in params.items()})
+    spoken = {name: _spoken(name, value, now, tongue) for name, value in params.items()}
+    return text.format(**spoken)
 
 
 def remedy(remark: Remark, tongue: Tongue = _ENGLISH) -> str | None:
     """Return how to mend it, where that can be said."""
-    text = WORDINGS[remark.code].remedy or str(remark.params.get("remedy") or "")
-    return tongue.choose(text, "", 1) if text else None
+    if text := WORDINGS[remark.code].remedy:
+        return tongue.choose(text, "", 1)
+    given = remark.params.get("remedy")
+    return tongue.told(str(given)) if given else None
 
 
 def sentences(verdict: Verdict, tongue: Tongue = _ENGLISH) -> str:
@@ -206,11 +218,11 @@ def _spoken(name: str, value: Any, now: datetime, tongue: Tongue) -> str:
             return say(value, now, tongue)
         case datetime():
             return tongue.moment(value, now)
+        case str() if name in _REASONS:
+            return tongue.told(value).rstrip(".")
         case int() | float() if name.endswith("_s"):
             return tongue.length(value)
-        case bool() | str():
-            return str(value)
-        case int():
+        case int() if not isinstance(value, bool):
             return tongue.number(value)
         case _:
             return str(value)

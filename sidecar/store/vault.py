@@ -12,12 +12,12 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import Connection, Row, select
 
-from sidecar.errors import HubError
+from sidecar.errors import HubError, said
 from sidecar.settings import Secrets
 from sidecar.store.dialect import upsert
 from sidecar.store.tables import secrets
 
-MAKE_ONE = "`mih secrets generate-key` makes one; set it as MIH_SECRET_KEY or store.secret_key"
+MAKE_ONE = said("`mih secrets generate-key` makes one; set it as MIH_SECRET_KEY or store.secret_key")
 _KEY_BYTES = 32
 
 
@@ -39,9 +39,10 @@ class Keys:
         for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
             key = _decoded(part)
             if key is None:
-                self.problem = (
-                    f"key {number} of store.secret_key (or MIH_SECRET_KEY) is not 32 bytes as base64:"
-                    " `mih secrets generate-key` makes one"
+                self.problem = said(
+                    "key %(n)s of store.secret_key (or MIH_SECRET_KEY) is not 32 bytes as base64:"
+                    " `mih secrets generate-key` makes one",
+                    n=number,
                 )
             else:
                 self._ferns[_id_of(key)] = Fernet(base64.urlsafe_b64encode(key))
@@ -56,7 +57,7 @@ class Keys:
         """Why nothing can be sealed, None if it can."""
         if self._ferns:
             return None
-        return self.problem or f"there is no key to keep secrets with: {MAKE_ONE}"
+        return self.problem or said("there is no key to keep secrets with: %(how)s", how=MAKE_ONE)
 
     def seal(self, name: str, value: str) -> tuple[str, str]:
         """Return the sealed value and the id of its key. Raises NoKey.
@@ -72,18 +73,31 @@ class Keys:
         """Return the value. Raises CannotOpen."""
         fern = self._ferns.get(key_id)
         if fern is None:
-            there = f"there are {', '.join(self.ids)}" if self._ferns else (self.problem or "no key is set")
-            raise CannotOpen(f"it was sealed with the key {key_id}, and {there}: {_PUT_BACK}")
+            raise CannotOpen(
+                said(
+                    "it was sealed with the key %(key)s, and %(there)s: %(mend)s",
+                    key=key_id,
+                    there=self._there(),
+                    mend=_PUT_BACK,
+                )
+            )
         try:
             owner, value = json.loads(fern.decrypt(sealed.encode()))
         except (InvalidToken, ValueError):
-            raise CannotOpen("its row in mih_secrets was changed by hand: set the secret again") from None
+            raise CannotOpen(
+                said("its row in mih_secrets was changed by hand: set the secret again")
+            ) from None
         if owner != name:
-            raise CannotOpen("its row in mih_secrets belongs to another secret: set the secret again")
+            raise CannotOpen(said("its row in mih_secrets belongs to another secret: set the secret again"))
         return str(value)
 
+    def _there(self) -> str:
+        if self._ferns:
+            return said("there are %(keys)s", keys=", ".join(self.ids))
+        return self.problem or said("no key is set")
 
-_PUT_BACK = "put that key into store.secret_key (MIH_SECRET_KEY), or set the secret again"
+
+_PUT_BACK = said("put that key into store.secret_key (MIH_SECRET_KEY), or set the secret again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,7 @@ def opened(rows: Sequence[Row[Any]], keys: Keys) -> Secrets:
         try:
             values[row.name] = keys.open(row.name, row.sealed, row.key_id)
         except CannotOpen as error:
-            sealed[row.name] = str(error)
+            sealed[row.name] = error.text
     return Secrets(values, sealed)
 
 
@@ -148,7 +162,7 @@ def rotate(conn: Connection, keys: Keys, *, now: datetime) -> Rotation:
         try:
             value = keys.open(row.name, row.sealed, row.key_id)
         except CannotOpen as error:
-            unopened.append((row.name, str(error)))
+            unopened.append((row.name, error.text))
             continue
         if row.key_id != first:
             put(conn, keys, row.name, value, now=now)

@@ -109,7 +109,7 @@ def _of_the_log(found: Overview) -> Iterator[Remark]:
     if cursor is None:
         return
     if cursor.problem:
-        yield _ill("tail.stopped", problem=cursor.problem.rstrip("."))
+        yield _ill("tail.stopped", problem=cursor.problem)
     elif found.behind and cursor.caught_up_at and found.at - cursor.caught_up_at > _BEHIND:
         yield _attention("tail.behind", n=found.behind, since=cursor.caught_up_at)
 
@@ -147,7 +147,7 @@ def _age_s(lot: Lot, now: datetime) -> float:
 def _of_definitions(found: Overview) -> Iterator[Remark]:
     for flaw in found.flaws:
         if not flaw.shadowed:
-            named = {"name": flaw.name, "reason": flaw.reason.rstrip(".")}
+            named = {"name": flaw.name, "reason": flaw.reason}
             yield _attention(f"{flaw.kind}.not_in_force", **named)
 
 

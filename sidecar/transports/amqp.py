@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import httpcore
 
 from sidecar.clock import Clock
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, said, text_of
 from sidecar.model import Attempt, Outcome
 from sidecar.settings import BasicAuth, Service
 from sidecar.settings.broker import GUEST, read_broker
@@ -36,7 +36,8 @@ from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Answer, Link, Message, Told
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.proxy import Unsent
-from sidecar.transports.wire import Dropped, Garbage, Refused
+from sidecar.transports.wire import THE_MESSAGE, Dropped, Garbage, Refused
+from sidecar.transports.words import broken_off, forbidden, hung_up, no_way, unanswered, unconnected
 
 _NO_ROUTE = 312
 _NEVER_TAKEN = frozenset({311, 406})
@@ -125,7 +126,7 @@ class AmqpTransport:
         try:
             return message_of(request, self._broker, self._headers, self._clock.now())
         except ValueError as error:
-            return _Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
+            return _Verdict(Outcome.INVALID, said("it cannot be sent: %(why)s", why=text_of(error)))
 
     def _sent(self, messages: Sequence[Message]) -> list[_Verdict]:
         if not messages:
@@ -141,7 +142,7 @@ class AmqpTransport:
 
     def _unanswered(self, broke: Exception, messages: Sequence[Message], *, alone: bool) -> list[_Verdict]:
         verdict = self._failed(broke)
-        if isinstance(broke, Refused) and broke.doing == "the message" and not alone:
+        if isinstance(broke, Refused) and broke.doing == THE_MESSAGE and not alone:
             return self._one_by_one(messages)
         return [verdict] * len(messages)
 
@@ -166,8 +167,12 @@ class AmqpTransport:
         return False
 
     def _unsent(self) -> _Verdict:
-        who = f"{self._broker.address} refused a message that was sent together with this one"
-        return _Verdict(Outcome.UNSENT, f"{who}, and no time was left to send this one again")
+        text = said(
+            "%(where)s refused a message that was sent together with this one, and no time was left to send"
+            " this one again",
+            where=self._broker.address,
+        )
+        return _Verdict(Outcome.UNSENT, text)
 
     def _failed(self, error: Exception) -> _Verdict:
         match error:
@@ -199,32 +204,46 @@ class AmqpTransport:
         if answer.taken:
             return _Verdict(Outcome.DELIVERED)
         if not answer.returned:
-            text = f"{self._broker.address} did not take the message (nack); is its queue full?"
+            text = said(
+                "%(where)s did not take the message (nack); is its queue full?", where=self._broker.address
+            )
             return _Verdict(Outcome.FAILED, text)
         if self._broker.queue:
             # Somebody may have deleted our queue: a new link declares it again.
             self._take_leave()
-        exchange = f"the exchange {message.exchange}" if message.exchange else "the default exchange"
-        text = f'unroutable: {exchange} leads "{message.routing_key}" to no queue; declare or bind one'
+        exchange = (
+            said("the exchange %(name)s", name=message.exchange)
+            if message.exchange
+            else said("the default exchange")
+        )
+        text = said(
+            'unroutable: %(exchange)s leads "%(key)s" to no queue; declare or bind one',
+            exchange=exchange,
+            key=message.routing_key,
+        )
         return _Verdict(Outcome.BUSY, text, _NO_ROUTE)
 
     def _unconnected(self) -> str:
         limit = self._service.connect_timeout_s
-        awaited = "connection to" if limit < self._service.timeout else "answer from"
-        return f"no {awaited} {self._broker.address} within {limit:g} s"
+        where = self._broker.address
+        return unconnected(where, limit) if limit < self._service.timeout else unanswered(where, limit)
 
     def _too_late(self) -> _Verdict:
-        within, link = f"within {self._service.timeout:g} s", self._link
+        where, link = self._broker.address, self._link
         alarm = _alarm(link) if link else None
         # A message that was sent whole may still be confirmed, and meanwhile a new link would send it again.
         if alarm is None or not (link and link.whole):
             self._drop()
         if alarm is not None:
-            text = f"{self._broker.address} takes no messages just now: {alarm}"
+            text: str = said("%(where)s takes no messages just now: %(alarm)s", where=where, alarm=alarm)
         elif link is not None:
-            text = f"{self._broker.address} did not confirm the message {within}"
+            text = said(
+                "%(where)s did not confirm the message within %(n)s s",
+                where=where,
+                n=f"{self._service.timeout:g}",
+            )
         else:
-            text = f"no answer from {self._broker.address} {within}"
+            text = unanswered(where, self._service.timeout)
         return _Verdict(Outcome.FAILED, text)
 
     def _blamed(self, error: Exception) -> _Verdict:
@@ -232,29 +251,34 @@ class AmqpTransport:
         match error:
             case Refused():
                 self._take_leave()
-                outcome = classify(error.code, of_message=error.doing == "the message")
-                text = f"{self._broker.address} refused {error.doing}: {error.text} ({error.code})"
+                outcome = classify(error.code, of_message=error.doing == THE_MESSAGE)
+                text = said(
+                    "%(where)s refused %(doing)s: %(text)s (%(code)s)",
+                    where=self._broker.address,
+                    doing=error.doing,
+                    text=error.text,
+                    code=error.code,
+                )
                 return _Verdict(outcome, text, error.code)
             case AddressRefused():
-                return _Verdict(Outcome.INVALID, f"the network rules refuse {error}")
+                return _Verdict(Outcome.INVALID, forbidden(error))
             case Unsent():
-                return _Verdict(Outcome.UNSENT, str(error))
+                return _Verdict(Outcome.UNSENT, text_of(error))
             case _:
                 self._drop()
                 return _Verdict(Outcome.FAILED, self._broken(error))
 
     def _broken(self, error: Exception) -> str:
-        address, said = self._broker.address, str(error) or type(error).__name__
+        where, why = self._broker.address, text_of(error) or type(error).__name__
         match error:
             case httpcore.ConnectError():
-                return f"could not connect to {address}: {said}"
+                return no_way(where, why)
             case Dropped():
-                how = "in the middle of its answer" if self._deadline.heard else "without an answer"
-                return f"{address} closed the connection {how}"
+                return hung_up(where, heard=self._deadline.heard)
             case Garbage():
-                return f"{address} did not answer in AMQP: {said}"
+                return said("%(where)s did not answer in AMQP: %(why)s", where=where, why=why)
             case _:
-                return f"the connection to {address} broke: {said}"
+                return broken_off(where, why)
 
     def _take_leave(self) -> None:
         """Close the link in good order, within what is left of the deadline."""

@@ -8,6 +8,7 @@ from typing import Any
 import pika
 import pika.exceptions
 
+from sidecar.errors import said
 from sidecar.settings.broker import Broker
 from sidecar.transports.base import Request
 from sidecar.transports.link import Message
@@ -38,9 +39,9 @@ def message_of(request: Request, broker: Broker, standing: Mapping[str, str], no
 def _routing_key(request: Request, broker: Broker) -> str:
     routing_key = request.endpoint or broker.fallback_key
     if _CONTROL.search(routing_key):
-        raise ValueError("the routing key holds a control character")
+        raise ValueError(said("the routing key holds a control character"))
     if len(routing_key.encode()) > _LONGEST_NAME:
-        raise ValueError(f"the routing key is longer than {_LONGEST_NAME} bytes")
+        raise ValueError(said("the routing key is longer than %(n)s bytes", n=_LONGEST_NAME))
     return routing_key
 
 
@@ -55,4 +56,4 @@ def _require_sendable(properties: Any) -> None:
     try:
         properties.encode()
     except pika.exceptions.AMQPError as error:
-        raise ValueError(f"a name is longer than {_LONGEST_NAME} bytes") from error
+        raise ValueError(said("a name is longer than %(n)s bytes", n=_LONGEST_NAME)) from error

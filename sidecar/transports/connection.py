@@ -17,6 +17,7 @@ import certifi
 import httpcore
 import httpx
 
+from sidecar.errors import said
 from sidecar.settings import NetworkRules, Service, TlsSettings
 from sidecar.transports.deadline import Deadline
 from sidecar.transports.http1 import Http1
@@ -149,7 +150,7 @@ class Network(httpcore.NetworkBackend):
                 problem = error
             else:
                 return Plain(stream, self._deadline)
-        raise problem or httpcore.ConnectError(f"{host} has no address")
+        raise problem or httpcore.ConnectError(said("%(host)s has no address", host=host))
 
 
 def _is_figure(host: str) -> bool:
@@ -175,7 +176,7 @@ def trust_of(way: Way) -> Trust:
     try:
         return Trust(way.tls, way.http2, tuple(Path(name).stat().st_mtime_ns for name in files))
     except OSError as error:
-        raise httpcore.ConnectError(f"a file of tls cannot be read: {error}") from error
+        raise httpcore.ConnectError(said("a file of tls cannot be read: %(why)s", why=error)) from error
 
 
 _SYSTEM = Trust()
@@ -200,5 +201,7 @@ def new_context(trust: Trust) -> ssl.SSLContext:
         try:
             context.load_cert_chain(trust.tls.cert, trust.tls.key, password)
         except OSError as error:
-            raise httpcore.ConnectError(f"the certificate or key of tls cannot be used: {error}") from error
+            raise httpcore.ConnectError(
+                said("the certificate or key of tls cannot be used: %(why)s", why=error)
+            ) from error
     return context

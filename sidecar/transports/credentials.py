@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import httpx
 
 from sidecar import __version__
+from sidecar.errors import said
 from sidecar.settings import FRAMING_HEADERS, ApiKeyAuth, BasicAuth, BearerAuth, Service
 
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
@@ -31,6 +32,11 @@ def put(headers: httpx.Headers, more: Mapping[str, str]) -> None:
     """Set headers, except those that frame the message. Raises ValueError for what no header can hold."""
     for name, value in more.items():
         if _UNSENDABLE.search(value):
-            raise ValueError(f"the header {name} holds a line break or another character that no header can")
+            raise ValueError(
+                said(
+                    "the header %(name)s holds a line break or another character that no header can",
+                    name=name,
+                )
+            )
         if name.lower() not in FRAMING_HEADERS:
             headers[name] = value

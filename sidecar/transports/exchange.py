@@ -8,6 +8,7 @@ import httpcore
 import httpx
 
 from sidecar.clock import Clock
+from sidecar.errors import said, text_of
 from sidecar.model import Outcome
 from sidecar.settings import OAuth2Auth, Service
 from sidecar.transports.connection import OneConnection, way_of
@@ -15,6 +16,7 @@ from sidecar.transports.deadline import Deadline
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.oauth import desk_of
 from sidecar.transports.proxy import Unsent
+from sidecar.transports.words import broken_off, forbidden, hung_up, no_way, unanswered, unconnected
 
 EXCERPT = 2_048
 LONGEST_ANSWER = 1_048_576
@@ -74,7 +76,7 @@ class Exchange:
         try:
             return self._deadline.left()
         except httpcore.TimeoutException:
-            raise Trouble(f"it took longer than {self._service.timeout:g} s") from None
+            raise Trouble(said("it took longer than %(n)s s", n=f"{self._service.timeout:g}")) from None
 
     def send(self, message: httpx.Request, keep: int, *, trusted: bool = True) -> Answer:
         """Send, and return the answer with up to `keep` bytes of its body.
@@ -147,28 +149,27 @@ class Exchange:
         """Say whose fault it is that there is no answer."""
         match error:
             case AddressRefused():
-                return Trouble(f"the network rules refuse {error}", Outcome.INVALID)
+                return Trouble(forbidden(error), Outcome.INVALID)
             case httpcore.LocalProtocolError():
-                return Trouble(f"it cannot be sent: {error}", Outcome.INVALID)
+                return Trouble(said("it cannot be sent: %(why)s", why=text_of(error)), Outcome.INVALID)
             case Unsent():
-                return Trouble(str(error), Outcome.UNSENT)
+                return Trouble(text_of(error), Outcome.UNSENT)
             case httpcore.ConnectTimeout() if self._service.connect_timeout_s < self._service.timeout:
-                return Trouble(f"no connection to {where} within {self._service.connect_timeout_s:g} s")
+                return Trouble(unconnected(where, self._service.connect_timeout_s))
             case httpcore.TimeoutException():
-                return Trouble(f"no answer from {where} within {self._service.timeout:g} s")
+                return Trouble(unanswered(where, self._service.timeout))
             case _:
                 return Trouble(self._broken(error, where))
 
     def _broken(self, error: Exception, where: str) -> str:
-        said = str(error) or type(error).__name__
+        why = text_of(error) or type(error).__name__
         if isinstance(error, httpcore.ConnectError):
-            return f"could not connect to {where}: {said}"
-        if isinstance(error, httpcore.ProtocolError) and re.search("disconnected|closed connection", said):
-            how = "in the middle of its answer" if self._deadline.heard else "without an answer"
-            return f"{where} closed the connection {how}"
+            return no_way(where, why)
+        if isinstance(error, httpcore.ProtocolError) and re.search("disconnected|closed connection", why):
+            return hung_up(where, heard=self._deadline.heard)
         if isinstance(error, httpcore.ProtocolError):
-            return f"{where} did not answer in HTTP: {said}"
-        return f"the connection to {where} broke: {said}"
+            return said("%(where)s did not answer in HTTP: %(why)s", where=where, why=why)
+        return broken_off(where, why)
 
 
 def address(url: httpx.URL) -> str:

@@ -3,6 +3,7 @@
 import httpx
 
 from sidecar.clock import Clock
+from sidecar.errors import said, text_of
 from sidecar.model import Attempt, Outcome
 from sidecar.settings import Service, status_set
 from sidecar.transports.base import Request
@@ -42,7 +43,7 @@ class HttpTransport:
         try:
             message = self._message(request)
         except (httpx.InvalidURL, ValueError) as error:
-            return Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
+            return Verdict(Outcome.INVALID, said("it cannot be sent: %(why)s", why=text_of(error)))
         keep = max(EXCERPT, request.keep_bytes)
         try:
             return self._judged(self._exchange.send(message, keep), request)

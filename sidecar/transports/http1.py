@@ -7,6 +7,8 @@ import httpcore
 import httptools
 import httpx
 
+from sidecar.errors import said
+
 _PIECE = 65_536
 _LONGEST_HEAD = 102_400
 _SMALL_BODY = 65_536  # goes out together with the head, so that both are one segment and one system call
@@ -98,7 +100,7 @@ class _Reading:
             return
         if self._length == 0 and data[: len(_OPENING)] != _OPENING[: len(data)]:
             raise httpcore.RemoteProtocolError(
-                f"its answer begins with {data[:40]!r}"
+                said("its answer begins with %(bytes)s", bytes=repr(data[:40]))
             )  # llhttp takes RTSP, too
         self._length += len(data)
         try:
@@ -110,7 +112,9 @@ class _Reading:
             if not self.whole:
                 raise httpcore.RemoteProtocolError(str(error) or type(error).__name__) from error
         if not self.headed and self._length > _LONGEST_HEAD:
-            raise httpcore.RemoteProtocolError(f"its headers are longer than {_LONGEST_HEAD:,} bytes")
+            raise httpcore.RemoteProtocolError(
+                said("its headers are longer than %(n)s bytes", n=f"{_LONGEST_HEAD:,}")
+            )
 
     def end(self) -> None:
         """Take in that nothing more will come. Raises RemoteProtocolError where there should."""
@@ -179,5 +183,5 @@ def _head(method: str, target: bytes, headers: Headers) -> bytes:
     head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method.encode("ascii", "replace"), target, lines)
     # As many lines as were meant: a line break in one of them would begin another that is just as good.
     if head.count(b"\n") != len(headers) + 2 or not _HEAD.fullmatch(head):
-        raise httpcore.LocalProtocolError("a header, the method or the path holds what cannot be sent")
+        raise httpcore.LocalProtocolError(said("a header, the method or the path holds what cannot be sent"))
     return head

@@ -9,10 +9,12 @@ import httpcore
 import pika.exceptions
 import pika.spec
 
+from sidecar.errors import said
 from sidecar.settings.broker import Broker
 from sidecar.transports.connection import Way
 from sidecar.transports.deadline import Deadline
-from sidecar.transports.wire import Dropped, Garbage, Refused, Wire
+from sidecar.transports.wire import THE_CONNECTION, THE_MESSAGE, Dropped, Garbage, Refused, Wire
+from sidecar.transports.words import binding, declaring
 
 # Whatever can happen to a link.
 BROKEN = (Refused, Dropped, Garbage, httpcore.NetworkError, httpcore.TimeoutException, OSError)
@@ -65,7 +67,7 @@ class Link:
         Raises Refused, Dropped, Garbage, or an error of httpcore's; nothing stays open then.
         """
         self._broker = broker
-        self._doing = "the connection"
+        self._doing: str = THE_CONNECTION
         self._closed: Refused | None = None
         self._published = 0
         # By number; of each the names by which the broker hands it back.
@@ -99,7 +101,7 @@ class Link:
 
     def catch_up(self) -> None:
         """Take in what came since the last message, without waiting; raises what has become of the link."""
-        self._doing = "the connection"
+        self._doing = THE_CONNECTION
         self._wire.catch_up()
         if self._closed:
             raise self._closed
@@ -147,17 +149,20 @@ class Link:
     def is_there(self, *, exchange: str = "", queue: str = "") -> bool:
         """Tell whether the broker knows an exchange or a queue; makes none. Raises like the constructor."""
         if exchange:
-            return self._look("exchange_declare", exchange, f"the exchange {exchange}") is not None
+            return (
+                self._look("exchange_declare", exchange, said("the exchange %(name)s", name=exchange))
+                is not None
+            )
         return self.depth(queue) is not None
 
     def depth(self, queue: str) -> int | None:
         """Return how many messages of a queue nobody has taken; None: there is none. Raises as above."""
-        answer = self._look("queue_declare", queue, f"the queue {queue}")
+        answer = self._look("queue_declare", queue, said("the queue %(name)s", name=queue))
         return None if answer is None else int(answer.method.message_count)
 
     def _look(self, verb: str, name: str, shown: str) -> Any:
         try:
-            return self.ask(f"to look for {shown}", verb, name, passive=True)
+            return self.ask(said("to look for %(what)s", what=shown), verb, name, passive=True)
         except Refused as error:
             if error.code != _NOT_FOUND:
                 raise
@@ -179,7 +184,7 @@ class Link:
         self._wire.hang_up()
 
     def _publish_part(self, messages: Sequence[Message]) -> None:
-        self._doing = "the message"
+        self._doing = THE_MESSAGE
         self._talk(lambda: self._wire.blocked is None)
         numbers = [self._hand_over(message) for message in messages]
         self._talk(lambda: self._unanswered.keys().isdisjoint(numbers))
@@ -214,13 +219,12 @@ class Link:
         broker, arguments = self._broker, {}
         if dead := broker.dead_letter_queue:
             arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
-            self.ask(f"to declare the queue {dead}", "queue_declare", dead, durable=True)
+            self.ask(declaring(dead), "queue_declare", dead, durable=True)
         if name := broker.queue:
-            doing = f"to declare the queue {name}"
-            self.ask(doing, "queue_declare", name, durable=True, arguments=arguments)
+            self.ask(declaring(name), "queue_declare", name, durable=True, arguments=arguments)
         if broker.queue and broker.exchange:
             names = (broker.queue, broker.exchange, broker.routing_key)
-            self.ask(f"to bind the queue {broker.queue}", "queue_bind", *names)
+            self.ask(binding(broker.queue), "queue_bind", *names)
 
     def _call(self, method: Callable[..., object], *names: str, **options: Any) -> Any:
         done: list[object] = []
@@ -243,7 +247,7 @@ class Link:
 
     def _on_cancel(self, _frame: object) -> None:
         """Take it for a broken link that our queue was deleted: a new link declares it again."""
-        self._closed = Refused(_NOT_FOUND, "the queue was deleted", "to consume")
+        self._closed = Refused(_NOT_FOUND, said("the queue was deleted"), said("to consume"))
 
     def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
         """Note which message came back: the broker does so before it confirms it, and in order."""

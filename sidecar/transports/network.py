@@ -5,11 +5,13 @@ What is connected to is what was judged, so a name that points elsewhere at its 
 
 import socket
 import threading
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from queue import Empty, SimpleQueue
 
 import httpcore
 
+from sidecar.errors import said
 from sidecar.settings.networks import IPNetwork, NetworkRules
 
 _Address = IPv4Address | IPv6Address
@@ -41,24 +43,25 @@ def _ranges(*texts: str) -> tuple[IPNetwork, ...]:
 
 
 # The special-purpose registries of IANA (RFC 6890), in the order in which they are looked at.
-_NEVER: dict[str, tuple[IPNetwork, ...]] = {
-    "unspecified": _ranges("0.0.0.0/8", "::/128"),
-    "link-local": _ranges("169.254.0.0/16", "fe80::/10"),
-    "multicast": _ranges("224.0.0.0/4", "ff00::/8"),
-    "broadcast": _ranges("255.255.255.255/32"),
+_NEVER: Mapping[str, tuple[IPNetwork, ...]] = {
+    said("unspecified"): _ranges("0.0.0.0/8", "::/128"),
+    said("link-local"): _ranges("169.254.0.0/16", "fe80::/10"),
+    said("multicast"): _ranges("224.0.0.0/4", "ff00::/8"),
+    said("broadcast"): _ranges("255.255.255.255/32"),
 }
-_PRIVATE: dict[str, tuple[IPNetwork, ...]] = {
-    "loopback": _ranges("127.0.0.0/8", "::1/128"),
-    "private": _ranges("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+_PRIVATE: Mapping[str, tuple[IPNetwork, ...]] = {
+    said("loopback"): _ranges("127.0.0.0/8", "::1/128"),
+    said("private"): _ranges("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
 }
-_ODD: dict[str, tuple[IPNetwork, ...]] = {
-    "an IPv4 address in the clothes of IPv6": _ranges("::ffff:0:0/96", "::/96"),
-    "a translated IPv4 address (NAT64)": _ranges("64:ff9b::/96", "64:ff9b:1::/48"),
-    "a tunnel to an IPv4 address (6to4, Teredo)": _ranges("2002::/16", "2001::/32", "192.88.99.0/24"),
-    "for documentation only": _ranges(
+_TRANSLATED, _RESERVED = said("a translated IPv4 address (NAT64)"), said("reserved")
+_ODD: Mapping[str, tuple[IPNetwork, ...]] = {
+    said("an IPv4 address in the clothes of IPv6"): _ranges("::ffff:0:0/96", "::/96"),
+    _TRANSLATED: _ranges("64:ff9b::/96", "64:ff9b:1::/48"),
+    said("a tunnel to an IPv4 address (6to4, Teredo)"): _ranges("2002::/16", "2001::/32", "192.88.99.0/24"),
+    said("for documentation only"): _ranges(
         "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"
     ),
-    "reserved": _ranges(
+    _RESERVED: _ranges(
         "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "100::/64", "2001::/23", "5f00::/16", "fec0::/10"
     ),
 }
@@ -87,7 +90,9 @@ def permitted(host: str, addresses: list[str], rules: NetworkRules) -> list[str]
     allowed = [address for address in addresses if address not in refusals]
     if addresses and not allowed:
         reason = next(iter(refusals.values()))
-        raise AddressRefused(reason if host in refusals else f"{host} is at {reason}")
+        raise AddressRefused(
+            reason if host in refusals else said("%(host)s is at %(reason)s", host=host, reason=reason)
+        )
     return allowed
 
 
@@ -98,7 +103,7 @@ def look_up(host: str, port: int, *, within_s: float) -> list[str]:
     try:
         found = answer.get(timeout=within_s)
     except Empty:
-        raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
+        raise httpcore.ConnectTimeout(said("the name %(host)s was not resolved in time", host=host)) from None
     if isinstance(found, Exception):
         raise httpcore.ConnectError(str(found)) from found
     return found
@@ -114,29 +119,40 @@ def _ask(host: str, port: int, answer: "SimpleQueue[list[str] | Exception]") -> 
 
 def _verdict(address: _Address, rules: NetworkRules) -> str | None:
     if address in _METADATA:
-        return f"{address}, where a cloud hands out credentials: this is never allowed"
+        return said(
+            "%(address)s, where a cloud hands out credentials: this is never allowed", address=address
+        )
     if (kind := _kind(address, _NEVER)) is not None:
-        return f"{address}, which is {kind}: this is never allowed"
+        return said("%(address)s, which is %(kind)s: this is never allowed", address=address, kind=kind)
     denied = _within(address, rules.deny)
     if denied is not None:
-        return f"{address}, which is denied: take {denied} out of network.deny to allow it"
+        return said(
+            "%(address)s, which is denied: take %(range)s out of network.deny to allow it",
+            address=address,
+            range=denied,
+        )
     listed = _within(address, rules.allow) is not None
     if (kind := _kind(address, _PRIVATE)) is not None:
-        return None if listed or rules.private else f"{address}, which is {kind}: {_remedy(address)}"
+        return None if listed or rules.private else _refusal(address, kind)
     if (kind := _oddity(address)) is not None and not listed:
-        return f"{address}, which is {kind}: {_remedy(address)}"
+        return _refusal(address, kind)
     inner = _embedded(address)
     return _verdict(inner, rules) if inner is not None else None
 
 
-def _remedy(address: _Address) -> str:
-    return f"add {address}/{address.max_prefixlen} to network.allow to allow it"
+def _refusal(address: _Address, kind: str) -> str:
+    return said(
+        "%(address)s, which is %(kind)s: add %(range)s to network.allow to allow it",
+        address=address,
+        kind=kind,
+        range=f"{address}/{address.max_prefixlen}",
+    )
 
 
 def _oddity(address: _Address) -> str | None:
     kind = _kind(address, _ODD)
     unassigned = isinstance(address, IPv6Address) and address not in _UNICAST
-    return kind or ("reserved" if unassigned else None)
+    return kind or (_RESERVED if unassigned else None)
 
 
 def _embedded(address: _Address) -> IPv4Address | None:
@@ -145,13 +161,13 @@ def _embedded(address: _Address) -> IPv4Address | None:
         return None
     if address.teredo:
         return address.teredo[1]
-    if any(address in net for net in _ODD["a translated IPv4 address (NAT64)"]):
+    if any(address in net for net in _ODD[_TRANSLATED]):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     compatible = IPv4Address(int(address)) if address in ip_network("::/96") else None
     return address.ipv4_mapped or address.sixtofour or compatible
 
 
-def _kind(address: _Address, table: dict[str, tuple[IPNetwork, ...]]) -> str | None:
+def _kind(address: _Address, table: Mapping[str, tuple[IPNetwork, ...]]) -> str | None:
     return next((kind for kind, nets in table.items() if _within(address, nets)), None)
 
 

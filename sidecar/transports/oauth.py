@@ -13,6 +13,7 @@ import httpcore
 import httpx
 
 from sidecar.clock import Clock
+from sidecar.errors import said, text_of
 from sidecar.settings import OAuth2Auth
 from sidecar.transports.connection import OneConnection, Way
 from sidecar.transports.deadline import Deadline
@@ -94,7 +95,7 @@ class TokenDesk:
         except httpcore.TimeoutException as error:
             raise self._late() from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise Unsent(f"no token from {self._address()}: {error or type(error).__name__}") from error
+            raise self._none(text_of(error) or type(error).__name__) from error
         finally:
             connection.close()
         return self._understood(answer.status_code, body, now)
@@ -113,14 +114,14 @@ class TokenDesk:
         return httpx.Request("POST", auth.token_url, headers=headers, content=urlencode(form).encode())
 
     def _understood(self, status: int, body: bytes, now: float) -> _Kept:
-        said = _json(body)
+        told = _json(body)
         if status != httpx.codes.OK:
-            why = " ".join(_text(said.get(name)) for name in ("error", "error_description")).strip()
-            raise Unsent(f"no token from {self._address()}: answered {status}{f' {why}' if why else ''}")
-        token = said.get("access_token")
+            why = " ".join(_text(told.get(name)) for name in ("error", "error_description")).strip()
+            raise self._none(said("answered %(status)s", status=f"{status} {why}".rstrip()))
+        token = told.get("access_token")
         if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
-            raise Unsent(f"no token from {self._address()}: its answer holds no access_token to send")
-        life = _life_s(said.get("expires_in"))
+            raise self._none(said("its answer holds no access_token to send"))
+        life = _life_s(told.get("expires_in"))
         return _Kept(token, now + life * _SHARE_OF_LIFE, now + life)
 
     def _patience_s(self, deadline: Deadline) -> float:
@@ -130,7 +131,10 @@ class TokenDesk:
             raise self._late() from error
 
     def _late(self) -> Unsent:
-        return Unsent(f"no token from {self._address()} in time")
+        return Unsent(said("no token from %(where)s in time", where=self._address()))
+
+    def _none(self, why: str) -> Unsent:
+        return Unsent(said("no token from %(where)s: %(why)s", where=self._address(), why=why))
 
     def _address(self) -> str:
         url = httpx.URL(self._auth.token_url)

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 from pydantic import SecretStr
 
+from sidecar.errors import said, text_of
 from sidecar.transports.network import AddressRefused
 
 _LONGEST_HEAD = 16_384
@@ -50,9 +51,11 @@ class Proxy:
         except AddressRefused:
             raise
         except httpcore.TimeoutException as error:
-            raise Unsent(f"the proxy {self.address} did not answer in time") from error
+            raise Unsent(said("the proxy %(proxy)s did not answer in time", proxy=self.address)) from error
         except (httpcore.NetworkError, OSError) as error:
-            raise Unsent(f"the proxy {self.address} cannot be used: {error}") from error
+            raise Unsent(
+                said("the proxy %(proxy)s cannot be used: %(why)s", proxy=self.address, why=text_of(error))
+            ) from error
 
     def tunnel(self, stream: httpcore.NetworkStream, host: str, port: int, left: Callable[[], float]) -> None:
         """Have the proxy connect the stream to the service (RFC 9110, 9.3.6)."""
@@ -69,8 +72,17 @@ class Proxy:
 
     def refusal(self, status: int) -> str:
         """Say that the proxy itself refused, and why."""
-        why = "it wants a user and a password in proxy" if status == 407 else "it refuses us, or is ill"
-        return f"the proxy {self.address} answered {status}: {why}"
+        why = (
+            said("it wants a user and a password in proxy")
+            if status == 407
+            else said("it refuses us, or is ill")
+        )
+        return self._answered(status, why)
+
+    def _answered(self, status: int, why: str) -> str:
+        return said(
+            "the proxy %(proxy)s answered %(status)s: %(why)s", proxy=self.address, status=status, why=why
+        )
 
     def _status(self, stream: httpcore.NetworkStream, left: Callable[[], float]) -> int:
         """Read the head of the answer. To be slow is the service's fault: the proxy waits for that."""
@@ -81,18 +93,22 @@ class Proxy:
             except httpcore.ReadTimeout as error:
                 raise httpcore.ConnectTimeout(str(error)) from error
             except httpcore.NetworkError as error:
-                raise Unsent(f"the proxy {self.address} closed the connection: {error}") from error
+                raise Unsent(
+                    said("the proxy %(proxy)s closed the connection: %(why)s", proxy=self.address, why=error)
+                ) from error
             head += piece
             if not piece or len(head) > _LONGEST_HEAD:
-                raise Unsent(f"the proxy {self.address} closed the connection without an answer")
+                raise Unsent(
+                    said("the proxy %(proxy)s closed the connection without an answer", proxy=self.address)
+                )
         found = re.match(rb"HTTP/1\.[01] ([1-5][0-9]{2})\b", head)
         if found is None:
-            raise Unsent(f"the proxy {self.address} did not answer in HTTP")
+            raise Unsent(said("the proxy %(proxy)s did not answer in HTTP", proxy=self.address))
         return int(found[1])
 
     def _require_connected(self, status: int, target: str) -> None:
         if status in _UNREACHED:
-            raise httpcore.ConnectError(f"the proxy {self.address} answered {status}: no way to {target}")
+            raise httpcore.ConnectError(self._answered(status, said("no way to %(target)s", target=target)))
         if not 200 <= status < 300:
             raise Unsent(self.refusal(status))
 

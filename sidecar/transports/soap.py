@@ -28,6 +28,7 @@ from zeep.wsdl.utils import etree_to_string
 from zeep.wsse.username import UsernameToken
 
 from sidecar.clock import Clock
+from sidecar.errors import said, text_of
 from sidecar.model import Attempt, Outcome
 from sidecar.settings import Service, WsseAuth, status_set
 from sidecar.transports.base import Request
@@ -66,9 +67,9 @@ class SoapTransport:
         try:
             verdict = self._deliver(request)
         except (Misfit, httpx.InvalidURL, ValueError) as error:
-            verdict = Verdict(Outcome.INVALID, f"it cannot be sent: {error}")
+            verdict = Verdict(Outcome.INVALID, said("it cannot be sent: %(why)s", why=text_of(error)))
         except WsdlUnavailable as error:
-            verdict = Verdict(error.outcome, f"the WSDL cannot be used: {error}")
+            verdict = Verdict(error.outcome, said("the WSDL cannot be used: %(why)s", why=text_of(error)))
         except Trouble as trouble:
             verdict = Verdict(trouble.outcome, str(trouble))
         return Attempt(
@@ -107,9 +108,9 @@ class SoapTransport:
             given = arguments(operation, request.body)
             built = operation.message.create(**given)
         except Misfit as error:
-            raise Misfit(f"{error}. It is {operation.signature()}") from error
+            raise _unlike(operation, text_of(error)) from error
         except (ZeepError, TypeError, ValueError, AttributeError, LookupError) as error:
-            raise Misfit(f"{_said(error)}. It is {operation.signature()}") from error
+            raise _unlike(operation, _of_zeep(error)) from error
         operation.binding._set_http_headers(built, operation.message)
         return operation, built.content, built.headers
 
@@ -151,11 +152,17 @@ class SoapTransport:
             Verdict, status=status, response=answer.text(EXCERPT), retry_after_s=self._wait(answer)
         )
         if fault is not None:
-            return verdict(_outcome(fault, status, by_status), f"{fault} (status {status})")
+            return verdict(
+                _outcome(fault, status, by_status),
+                said("%(fault)s (status %(status)s)", fault=fault.sentence, status=status),
+            )
         if by_status is not Outcome.DELIVERED:
             return verdict(by_status, refusal(status, answer.headers))
         if problem and operation.answers and not (status == 202 and not answer.body):
-            return verdict(Outcome.FAILED, f"answered {status}, but not in SOAP: {problem}")
+            return verdict(
+                Outcome.FAILED,
+                said("answered %(status)s, but not in SOAP: %(problem)s", status=status, problem=problem),
+            )
         kept = _result(operation, answer, keep_bytes) if keep_bytes else None
         return Verdict(Outcome.DELIVERED, status=status, response=kept)
 
@@ -188,11 +195,15 @@ def address(service: Service, operation: Operation) -> str:
     except ValueError:
         there, host = urlsplit(""), None
     if there.scheme not in ("http", "https") or not host or there.username is not None:
-        raise WsdlUnavailable(f"it gives no address for {operation.port}: set soap.address")
+        raise WsdlUnavailable(said("it gives no address for %(port)s: set soap.address", port=operation.port))
     if host != own.hostname:
         raise WsdlUnavailable(
-            f"it says that {operation.port} is at {there.scheme}://{there.netloc}, another host than its own:"
-            " if that is right, set soap.address to the whole URL"
+            said(
+                "it says that %(port)s is at %(there)s, another host than its own:"
+                " if that is right, set soap.address to the whole URL",
+                port=operation.port,
+                there=f"{there.scheme}://{there.netloc}",
+            )
         )
     if own.scheme == "https" and there.scheme == "http":
         return urlunsplit(("https", own.netloc, there.path, there.query, ""))
@@ -210,7 +221,7 @@ def _fault_in(answer: Answer) -> tuple[Fault | None, str | None]:
     try:
         return read_answer(answer.body, answer.headers.get("content-type", "")), None
     except NoEnvelope as error:
-        return None, str(error)
+        return None, text_of(error)
 
 
 def _result(operation: Operation, answer: Answer, most: int) -> str:
@@ -226,7 +237,11 @@ def _result(operation: Operation, answer: Answer, most: int) -> str:
     return answer.text(most)
 
 
-def _said(error: Exception) -> str:
+def _unlike(operation: Operation, why: str) -> Misfit:
+    return Misfit(said("%(why)s. It is %(signature)s", why=why, signature=operation.signature()))
+
+
+def _of_zeep(error: Exception) -> str:
     """Return what zeep found missing or too much."""
     text = getattr(error, "message", None) or str(error) or type(error).__name__
     path = ".".join(str(part) for part in getattr(error, "path", None) or () if part)

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from xml.parsers import expat
 
+from sidecar.errors import said
+
 _ENVELOPES = {
     "http://schemas.xmlsoap.org/soap/envelope/": "1.1",
     "http://www.w3.org/2003/05/soap-envelope": "1.2",
@@ -44,9 +46,11 @@ class Fault:
         """Whether the service says that it is not the message's fault."""
         return _local(self.code).partition(".")[0].lower() in ("server", "receiver")
 
-    def __str__(self) -> str:
-        code = f"{self.code}, {self.subcode}" if self.subcode else self.code or "without a code"
-        return f"fault {code}: {self.reason or 'no reason given'}"
+    @property
+    def sentence(self) -> str:
+        """What the service says, in words."""
+        code = f"{self.code}, {self.subcode}" if self.subcode else self.code or said("without a code")
+        return said("fault %(code)s: %(reason)s", code=code, reason=self.reason or said("no reason given"))
 
 
 def read_answer(body: bytes, content_type: str = "") -> Fault | None:
@@ -59,11 +63,11 @@ def read_answer(body: bytes, content_type: str = "") -> Fault | None:
     except expat.ExpatError as error:
         if reader.in_body:
             return reader.fault()
-        raise NoEnvelope(f"it is no XML ({expat.ErrorString(error.code)})") from None
+        raise NoEnvelope(said("it is no XML (%(why)s)", why=expat.ErrorString(error.code))) from None
     except (ValueError, LookupError) as error:
-        raise NoEnvelope(f"it cannot be read: {error}") from None
+        raise NoEnvelope(said("it cannot be read: %(why)s", why=error)) from None
     if not reader.in_body:
-        raise NoEnvelope("its envelope has no body")
+        raise NoEnvelope(said("its envelope has no body"))
     return reader.fault()
 
 
@@ -101,13 +105,13 @@ class _Reader:
         )
 
     def _doctype(self, *_: object) -> None:
-        raise NoEnvelope("it has a DOCTYPE, which SOAP does not allow")
+        raise NoEnvelope(said("it has a DOCTYPE, which SOAP does not allow"))
 
     def _start(self, name: str, _attributes: object) -> None:
         space, _, local = name.rpartition(" ")
         depth = len(self._path)
         if depth == 0 and (local != "Envelope" or space not in _ENVELOPES):
-            raise NoEnvelope(f"it is a document of {local[:50]}")
+            raise NoEnvelope(said("it is a document of %(name)s", name=local[:50]))
         if depth == 2 and self._path[1] == "Body":
             self._is_fault = local == "Fault" and space in _ENVELOPES
             if not self._is_fault:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from sidecar.errors import said
 from sidecar.model import Outcome
 from sidecar.settings import NetworkRules
 from sidecar.transports.network import FILE_RULES
@@ -118,7 +119,7 @@ class Library:
         if not turn.acquire(timeout=0 if found else patience_s):
             if found is not None:
                 return found
-            raise WsdlUnavailable("another request has been loading it all the time that there was")
+            raise WsdlUnavailable(said("another request has been loading it all the time that there was"))
         try:
             newer = self._parsed.get(place)
             if newer is not None and newer is not found:

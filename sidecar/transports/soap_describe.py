@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sidecar.clock import Clock
-from sidecar.errors import HubError
+from sidecar.errors import HubError, said, text_of
 from sidecar.settings import Service
 from sidecar.transports.soap_cache import WsdlUnavailable
 from sidecar.transports.soap_shape import Argument, Operation, operations
@@ -65,7 +65,7 @@ def describe(service: Service, clock: Clock, *, refresh: bool = False) -> Offers
     try:
         wsdl = (reader.renew if refresh else reader.wsdl)(service.timeout)
     except WsdlUnavailable as error:
-        raise HubError(f"The WSDL cannot be used: {error}") from error
+        raise HubError(said("The WSDL cannot be used: %(why)s", why=text_of(error))) from error
     finally:
         reader.close()
     found = list(operations(wsdl.document, service.soap))

@@ -12,6 +12,7 @@ from typing import Any
 
 from zeep.xsd.types import AnySimpleType, ComplexType, ListType, UnionType, builtins
 
+from sidecar.errors import said, text_of
 from sidecar.settings import wording
 from sidecar.settings.wording import did_you_mean, listing
 from sidecar.transports.soap_shape import Misfit, Operation, array_of, fields
@@ -19,10 +20,10 @@ from sidecar.transports.soap_shape import Misfit, Operation, array_of, fields
 # What XML 1.0 can hold in no way, not even escaped.
 _UNSENDABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOMENTS: dict[type, str] = {
-    builtins.DateTime: "a time such as 2026-03-02T08:00:00Z",
-    builtins.Date: "a date such as 2026-03-02",
-    builtins.Time: "a time of day such as 08:00:00",
-    builtins.Duration: "a duration such as PT90M",
+    builtins.DateTime: said("a time such as 2026-03-02T08:00:00Z"),
+    builtins.Date: said("a date such as 2026-03-02"),
+    builtins.Time: said("a time of day such as 08:00:00"),
+    builtins.Duration: said("a duration such as PT90M"),
 }
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -33,7 +34,9 @@ def arguments(operation: Operation, body: bytes | None) -> dict[str, Any]:
     headers = payload.pop("_soapheaders", None)
     takes = operation.takes
     if takes is None and payload:
-        raise Misfit(f"{operation.name} takes no arguments, got {listing(payload)}")
+        raise Misfit(
+            said("%(name)s takes no arguments, got %(names)s", name=operation.name, names=listing(payload))
+        )
     if isinstance(takes, ComplexType):
         fitted = _object(takes, payload, "")
     else:
@@ -49,14 +52,19 @@ def _payload(body: bytes | None) -> dict[str, Any]:
     try:
         payload = json.loads(body, parse_float=Decimal, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise Misfit(f"the payload is no JSON: {error}") from None
+        raise Misfit(said("the payload is no JSON: %(why)s", why=text_of(error))) from None
     if not isinstance(payload, dict):
-        raise Misfit(f"the payload has to be an object with the arguments by name, got {_kind(payload)}")
+        raise Misfit(
+            said(
+                "the payload has to be an object with the arguments by name, got %(kind)s",
+                kind=_kind(payload),
+            )
+        )
     return payload
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(said("%(value)s is no JSON number", value=constant))
 
 
 def _value(of: Any, value: Any, place: str) -> Any:
@@ -80,7 +88,7 @@ def _complex(of: Any, value: Any, place: str) -> Any:
         return {array[0]: _element(array[1], value, f"{place}.{array[0]}")}
     if "_value_1" in known and not isinstance(value, list):
         return {"_value_1": _value(known["_value_1"].type, value, place)}
-    raise Misfit(f"{place}: expected an object with {listing(known)}, got {_kind(value)}")
+    raise _unwanted(place, said("an object with %(names)s", names=listing(known)), _kind(value))
 
 
 def _object(of: Any, value: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -89,7 +97,13 @@ def _object(of: Any, value: Mapping[str, Any], place: str) -> dict[str, Any]:
     for name, one in value.items():
         inner = f"{place}.{name}" if place else name
         if name not in known and not re.fullmatch(r"_value_\d+", name):
-            raise Misfit(f"{inner}: there is no such argument{did_you_mean(name, list(known))}")
+            raise Misfit(
+                said(
+                    "%(place)s: there is no such argument%(hint)s",
+                    place=inner,
+                    hint=did_you_mean(name, list(known)),
+                )
+            )
         if one is not None:
             fitted[name] = _element(known[name], one, inner) if name in known else one
     return fitted
@@ -108,9 +122,16 @@ def _simple(of: Any, value: Any, place: str) -> Any:
         many = value if isinstance(value, list) else [value]
         return [_simple(of.item_type, one, f"{place}[{number}]") for number, one in enumerate(many)]
     if isinstance(value, list | dict) or value is None:
-        raise Misfit(f"{place}: expected one value, got {_kind(value)}")
+        raise _unwanted(place, said("one value"), _kind(value))
     if isinstance(value, str) and (found := _UNSENDABLE.search(value)):
-        raise Misfit(f"{place}: XML cannot hold the character U+{ord(found[0]):04X} at {found.start() + 1}")
+        raise Misfit(
+            said(
+                "%(place)s: XML cannot hold the character %(character)s at %(n)s",
+                place=place,
+                character=f"U+{ord(found[0]):04X}",
+                n=found.start() + 1,
+            )
+        )
     if isinstance(of, UnionType):
         return value
     if isinstance(of, builtins.Boolean):
@@ -126,7 +147,7 @@ def _truth(value: Any, place: str) -> bool:
         return value
     found = _TRUTH.get(str(value).strip().lower())
     if found is None:
-        raise Misfit(f"{place}: expected true or false, got {_kind(value)}")
+        raise _unwanted(place, said("true or false"), _kind(value))
     return found
 
 
@@ -140,8 +161,8 @@ def _number(of: Any, value: Any, place: str) -> str:
         if not number.is_finite() or (whole and number != number.to_integral_value()):
             raise ValueError
     except (ValueError, InvalidOperation):
-        wanted = "a whole number" if whole else "a number"
-        raise Misfit(f"{place}: expected {wanted}, got {_kind(value)}") from None
+        wanted = said("a whole number") if whole else said("a number")
+        raise _unwanted(place, wanted, _kind(value)) from None
     return f"{number.to_integral_value() if whole else number:f}"
 
 
@@ -152,15 +173,19 @@ def _moment(of: Any, text: str, place: str) -> str:
     try:
         return str(of.xmlvalue(of.pythonvalue(text.strip())))
     except (ValueError, TypeError, AttributeError, OverflowError):
-        raise Misfit(f"{place}: expected {example}, got other text") from None
+        raise _unwanted(place, example, said("other text")) from None
 
 
 def _bytes(text: str, place: str) -> str:
     try:
         binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        raise Misfit(f"{place}: expected Base64, got other text") from None
+        raise _unwanted(place, "Base64", said("other text")) from None
     return text
+
+
+def _unwanted(place: str, wanted: str, kind: str) -> Misfit:
+    return Misfit(said("%(place)s: expected %(wanted)s, got %(kind)s", place=place, wanted=wanted, kind=kind))
 
 
 def _kind(value: object) -> str:

@@ -8,6 +8,7 @@ from zeep.wsdl.bindings.soap import Soap12Binding, SoapBinding
 from zeep.xsd.elements import Element
 from zeep.xsd.types import AnySimpleType, ComplexType
 
+from sidecar.errors import said
 from sidecar.settings import SoapSettings
 from sidecar.settings.wording import did_you_mean, listing
 
@@ -95,11 +96,18 @@ def find(document: Any, endpoint: str, wanted: SoapSettings) -> Operation:
             return one
     if not there:
         ports = [f"{s.name}.{p.name}" for s in document.services.values() for p in s.ports.values()]
-        raise Misfit(f"the WSDL has no such SOAP port; it has {listing(ports) if ports else 'none at all'}")
+        raise Misfit(
+            said(
+                "the WSDL has no such SOAP port; it has %(names)s",
+                names=listing(ports) if ports else said("none at all"),
+            )
+        )
     names = list(dict.fromkeys(one.name for one in there))
     if not name:
-        raise Misfit(f"the rule's endpoint names no operation; there is {listing(names)}")
-    raise Misfit(f'the WSDL has no operation "{name[:100]}"{did_you_mean(name, names)}')
+        raise Misfit(said("the rule's endpoint names no operation; there is %(names)s", names=listing(names)))
+    raise Misfit(
+        said('the WSDL has no operation "%(name)s"%(hint)s', name=name[:100], hint=did_you_mean(name, names))
+    )
 
 
 def fields(kind: Any) -> dict[str, Any]:

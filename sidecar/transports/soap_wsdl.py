@@ -13,6 +13,7 @@ from zeep import Settings as ZeepSettings
 from zeep.wsdl import Document
 
 from sidecar.clock import Clock
+from sidecar.errors import Said, said, text_of
 from sidecar.settings import NoAuth, Service
 from sidecar.transports.credentials import standing_headers
 from sidecar.transports.exchange import Exchange, Trouble
@@ -26,6 +27,7 @@ from sidecar.transports.soap_cache import (
     cache_folder,
     library,
 )
+from sidecar.transports.status import status_line
 
 # zeep logs what it meets in other people's documents; what matters of it is in the attempt.
 logging.getLogger("zeep").setLevel(logging.CRITICAL + 1)
@@ -97,8 +99,11 @@ class _Documents:
             self.read_at[url] = kept.read_at
             if len(self.read_at) > _MOST_DOCUMENTS or self._size > _LONGEST_IN_ALL:
                 raise WsdlUnavailable(
-                    f"with all its imports it is more than {_MOST_DOCUMENTS} documents or"
-                    f" {_LONGEST_IN_ALL // 1_048_576} MiB"
+                    said(
+                        "with all its imports it is more than %(n)s documents or %(size)s MiB",
+                        n=_MOST_DOCUMENTS,
+                        size=_LONGEST_IN_ALL // 1_048_576,
+                    )
                 )
             return kept.content
         except WsdlUnavailable as error:
@@ -122,19 +127,25 @@ class _Documents:
 
     def _fetch(self, url: str) -> bytes:
         if urlsplit(url).scheme not in ("http", "https"):
-            raise WsdlUnavailable(f"it imports {url[:200]}, and only http:// and https:// are read")
+            raise WsdlUnavailable(
+                said("it imports %(url)s, and only http:// and https:// are read", url=url[:200])
+            )
         try:
             trusted = _origin(url) == _origin(self.service.base_url)
             message = self._message(url, trusted=trusted)
             answer = self.exchange.send(message, LONGEST_DOCUMENT, trusted=trusted)
         except (httpx.InvalidURL, ValueError) as error:
-            raise WsdlUnavailable(f"{shown(url)} is no URL that can be asked: {error}") from error
+            raise WsdlUnavailable(
+                said("%(url)s is no URL that can be asked: %(why)s", url=shown(url), why=text_of(error))
+            ) from error
         except Trouble as trouble:
-            raise WsdlUnavailable(str(trouble), trouble.outcome) from trouble
+            raise WsdlUnavailable(text_of(trouble), trouble.outcome) from trouble
         if not 200 <= answer.status < 300:
             raise WsdlUnavailable(_refusal(url, answer.status, answer.headers))
         if not answer.whole:
-            raise WsdlUnavailable(f"{shown(url)} is longer than {LONGEST_DOCUMENT // 1_048_576} MiB")
+            raise WsdlUnavailable(
+                said("%(url)s is longer than %(n)s MiB", url=shown(url), n=LONGEST_DOCUMENT // 1_048_576)
+            )
         return answer.body
 
     def _message(self, url: str, *, trusted: bool) -> httpx.Request:
@@ -162,23 +173,32 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 def _refusal(url: str, status: int, headers: httpx.Headers) -> str:
     if 300 <= status < 400:
         target = headers.get("location", "nowhere")[:300]
-        return f"{shown(url)} answered {status}, a redirect to {shown(target)}: use the final URL"
-    hint = "; are the credentials right?" if status in (401, 403) else ""
-    return f"{shown(url)} answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip() + hint
+        return said(
+            "%(url)s answered %(status)s, a redirect to %(target)s: use the final URL",
+            url=shown(url),
+            status=status,
+            target=shown(target),
+        )
+    line = status_line(status)
+    if status in (401, 403):
+        return said("%(url)s answered %(status)s; are the credentials right?", url=shown(url), status=line)
+    return said("%(url)s answered %(status)s", url=shown(url), status=line)
 
 
 def _checked(url: str, content: bytes) -> bytes:
     """Return the document if it is XML without a DTD: entities can be bombs and read this machine's files."""
     if not content.strip():
-        raise WsdlUnavailable(f"{shown(url)} is empty")
+        raise WsdlUnavailable(said("%(url)s is empty", url=shown(url)))
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse
     try:
         parser.Parse(content, True)
     except _Doctype:
-        raise WsdlUnavailable(f"{shown(url)} has a DOCTYPE: documents with one are not read") from None
+        raise WsdlUnavailable(
+            said("%(url)s has a DOCTYPE: documents with one are not read", url=shown(url))
+        ) from None
     except (expat.ExpatError, ValueError, LookupError) as error:
-        raise WsdlUnavailable(f"{shown(url)} is no XML: {error}") from None
+        raise WsdlUnavailable(said("%(url)s is no XML: %(why)s", url=shown(url), why=error)) from None
     return content
 
 
@@ -195,7 +215,7 @@ def _parse(url: str, documents: _Documents) -> Any:
     try:
         parsed = Document(url, documents, settings=settings)
         if not parsed.services:
-            raise ValueError("it describes no service")
+            raise ValueError(said("it describes no service"))
         return parsed
     except WsdlUnavailable:
         raise
@@ -204,5 +224,10 @@ def _parse(url: str, documents: _Documents) -> Any:
             raise documents.problem from error
         for one in documents.read_at:
             documents.shelf.drop(one)
-        said = str(error).splitlines()[0][:300] if str(error) else ""
-        raise WsdlUnavailable(f"zeep does not understand it: {type(error).__name__}: {said}") from error
+        raise WsdlUnavailable(said("zeep does not understand it: %(why)s", why=_why(error))) from error
+
+
+def _why(error: Exception) -> str:
+    """Return our own words, or the first of somebody else's."""
+    text = text_of(error)
+    return text if isinstance(text, Said) else f"{type(error).__name__}: {text[:300].partition(chr(10))[0]}"

@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from sidecar.errors import said
 from sidecar.model import Outcome
 from sidecar.settings import status_set
 
@@ -26,8 +27,17 @@ def refusal(status: int, headers: httpx.Headers) -> str:
     """Say that the service answered so, and of a redirect what to do about it."""
     if 300 <= status < 400:
         target = headers.get("location", "nowhere")[:_LONGEST_TARGET]
-        return f"answered {status}, a redirect to {target}: not followed; put the final URL into base_url"
-    return f"answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip()
+        return said(
+            "answered %(status)s, a redirect to %(target)s: not followed; put the final URL into base_url",
+            status=status,
+            target=target,
+        )
+    return said("answered %(status)s", status=status_line(status))
+
+
+def status_line(status: int) -> str:
+    """Return a status with its name, as the standard has it."""
+    return f"{status} {httpx.codes.get_reason_phrase(status)}".rstrip()
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

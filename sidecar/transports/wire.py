@@ -18,6 +18,7 @@ import pika
 import pika.connection
 import pika.exceptions
 
+from sidecar.errors import said
 from sidecar.settings.broker import Broker
 from sidecar.transports.connection import Network, Way, tls_context, trust_of
 from sidecar.transports.deadline import Deadline
@@ -41,10 +42,14 @@ _KEEPALIVE = [
 ]
 
 
+# What a broker may say no to.
+THE_CONNECTION, THE_MESSAGE = said("the connection"), said("the message")
+
+
 class Refused(Exception):
     """The broker said no to what we were `doing`, with a code of AMQP 0-9-1."""
 
-    def __init__(self, code: int, text: str, doing: str = "the connection") -> None:
+    def __init__(self, code: int, text: str, doing: str = THE_CONNECTION) -> None:
         super().__init__(text)
         self.code, self.text, self.doing = code, text, doing
 
@@ -127,7 +132,9 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         """
         now = time.monotonic()
         if self._longest_silence_s and now - self._heard_at > self._longest_silence_s:
-            raise Silent(f"has said nothing for {self._longest_silence_s:g} s; is the network well?")
+            raise Silent(
+                said("has said nothing for %(n)s s; is the network well?", n=f"{self._longest_silence_s:g}")
+            )
         due = [timer for timer in self._timers if timer.at <= now]
         self._timers = [timer for timer in self._timers if timer.at > now]
         for timer in due:
@@ -178,7 +185,7 @@ class Wire(pika.connection.Connection):  # type: ignore[misc]  # pika ships no t
         if isinstance(cause, pika.exceptions.ConnectionClosedByBroker):
             raise Refused(cause.reply_code, cause.reply_text)
         if isinstance(cause, pika.exceptions.AMQPHeartbeatTimeout):
-            raise Silent("has said nothing for too long; is the network well?")
+            raise Silent(said("has said nothing for too long; is the network well?"))
         raise Garbage(repr(cause))
 
     def _on_blocked(self, _connection: object, frame: Any) -> None:
@@ -229,7 +236,7 @@ def _parameters(broker: Broker, credentials: tuple[str, str], heartbeat_s: int) 
 
 def _recognised(data: bytes) -> str:
     if data.startswith(b"HTTP/"):
-        return "it speaks HTTP; is it the port of the management pages?"
+        return said("it speaks HTTP; is it the port of the management pages?")
     if data.startswith(b"\x15\x03"):
-        return "it wants TLS; write amqps://"
+        return said("it wants TLS; write amqps://")
     return repr(data[:40])

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sidecar.bridge.byhand import LeftAlone
-from sidecar.errors import DatabaseUnavailable, HubError, NotFound, as_said, said
+from sidecar.errors import DatabaseUnavailable, HubError, NotFound, as_said, said, together
 from sidecar.store.faults import explain
 from sidecar.workshop import BadDefinition, Conflict, StillWaiting
 
@@ -24,10 +24,10 @@ _AWAY_S = 5
 _SEE_DOCS = said("GET /api/docs says what this call takes.")
 _WORDS = {
     "missing": said("it is missing"),
-    "extra_forbidden": "nothing of that name is known here",
-    "json_invalid": "this is no JSON",
-    "model_attributes_type": "expected a JSON object",
-    "dict_type": "expected a JSON object",
+    "extra_forbidden": said("nothing of that name is known here"),
+    "json_invalid": said("this is no JSON"),
+    "model_attributes_type": said("expected a JSON object"),
+    "dict_type": said("expected a JSON object"),
 }
 
 
@@ -175,9 +175,7 @@ def _away(message: str) -> Fault:
 def _bad_input(_request: Request, error: Exception) -> Fault:
     assert isinstance(error, RequestValidationError)
     problems = [_sentence(one) for one in error.errors()]
-    message = problems[0]
-    for one in problems[1:_MOST_PROBLEMS]:
-        message = said("%(first)s; %(further)s", first=message, further=one)
+    message = together(problems[:_MOST_PROBLEMS])
     if (more := len(problems) - _MOST_PROBLEMS) > 0:
         message = said("%(first)s; and %(n)s more", first=message, n=more)
     return Fault(422, "bad_input", message, _SEE_DOCS)

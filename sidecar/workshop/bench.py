@@ -55,7 +55,9 @@ def bench_of(hub: Hub) -> Bench:
     """Return the configuration as it is now. Raises HubError in a process that was given no file."""
     hub.refresh()
     if hub.source is None:
-        raise HubError("This process was started without its configuration file: nothing can be made here.")
+        raise HubError(
+            said("This process was started without its configuration file: nothing can be made here.")
+        )
     return Bench(hub, hub.source)
 
 

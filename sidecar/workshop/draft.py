@@ -97,7 +97,7 @@ def draft_rule(source: Source, settings: Settings, name: str, values: object) ->
     try:
         compile_one(fit.rule, settings)
     except BrokenRule as broken:
-        raise BadDefinition([_template_problem(text) for text in broken.problems]) from None
+        raise BadDefinition(broken.problems) from None
     return replace(draft, made=fit.rule)
 
 
@@ -230,14 +230,6 @@ def _origin(url: str) -> tuple[str, str]:
 
 def _definition(draft: Draft) -> Definition:
     return Definition(draft.kind, draft.name, draft.text, 0, "", datetime.fromtimestamp(0, UTC))
-
-
-def _template_problem(text: str) -> Problem:
-    """Return `payload.id, line 1: ...` as a problem of payload.id."""
-    place = re.match(r"(?:when|endpoint|method|format|payload|headers)[A-Za-z0-9_.\[\]-]*", text)
-    if place is None:
-        return Problem("", text)
-    return Problem(place[0].rstrip("."), text[place.end() :].lstrip(" ,:"))
 
 
 def _once(problems: list[Problem]) -> list[Problem]:

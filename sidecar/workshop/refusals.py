@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sidecar.errors import HubError
+from sidecar.errors import HubError, said, together
 from sidecar.settings import Problem
 
 
@@ -10,7 +10,12 @@ class BadDefinition(HubError):
     """The service or rule is not as it must be. Carries all problems, each with its place within it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{one.place}: {one.text}" if one.place else one.text for one in problems))
+        super().__init__(
+            together(
+                said("%(place)s: %(text)s", place=one.place, text=one.text) if one.place else one.text
+                for one in problems
+            )
+        )
         self.problems = tuple(problems)
 
 

@@ -47,7 +47,7 @@ def remove(
         there = definitions.lock(conn, kind, name)
         if there is None or there.revision != (before.revision if revision is None else revision):
             raise Conflict(said("%(name)s was changed meanwhile: look at it again.", name=name))
-        owed = 0 if shadowed else decide(conn, kind, name, waiting, done="deleted", now=now)
+        owed = 0 if shadowed else decide(conn, kind, name, waiting, deleted=True, now=now)
         definitions.remove(conn, kind, name)
         if kind is Kind.SERVICE:
             vault.remove(conn, [f"services.{name}.{place}" for place in secrets_of(section_of(there))])

@@ -72,7 +72,7 @@ def switch(hub: Hub, kind: Kind, name: str, *, on: bool, by: Author, waiting: Wa
         return _kept(bench, draft, before, by, action="enable")
 
     def settle(conn: Connection) -> str | None:
-        owed = decide(conn, kind, name, waiting, done="switched off", now=hub.clock.now())
+        owed = decide(conn, kind, name, waiting, deleted=False, now=hub.clock.now())
         return decision(owed, waiting)
 
     return _kept(bench, draft, before, by, action="disable", settle=settle)

@@ -81,7 +81,7 @@ def _of_broker(service: Service, clock: Clock) -> Attempt:
 
     asked = _Asked(clock)
     seen = AmqpTransport(service, clock).look()
-    missing = "its exchange is not there: declare it at the broker" if seen.no_exchange else None
+    missing = said("its exchange is not there: declare it at the broker") if seen.no_exchange else None
     return asked.answered(seen.error or missing, seen.status)
 
 
@@ -93,7 +93,7 @@ def _of_wsdl(service: Service, clock: Clock) -> Attempt:
     try:
         describe(service, clock, refresh=True)
     except HubError as error:
-        return asked.answered(str(error))
+        return asked.answered(error.text)
     return asked.answered(None)
 
 

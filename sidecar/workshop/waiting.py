@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from sidecar.errors import said
 from sidecar.settings import Kind
 from sidecar.store.waiting import bury_waiting, cancel_waiting, count_waiting
 from sidecar.store.words import count
@@ -24,7 +25,7 @@ class Waiting(StrEnum):
 
 
 def decide(
-    conn: Connection, kind: Kind, name: str, waiting: Waiting | None, *, done: str, now: datetime
+    conn: Connection, kind: Kind, name: str, waiting: Waiting | None, *, deleted: bool, now: datetime
 ) -> int:
     """Do with what waits as was said, and return how many that were. Raises StillWaiting if nothing was."""
     owed = count_waiting(conn, kind, name)
@@ -33,7 +34,7 @@ def decide(
     if owed and waiting is Waiting.CANCEL:
         cancel_waiting(conn, kind, name, now=now)
     elif owed and waiting is Waiting.BURY:
-        bury_waiting(conn, kind, name, error=f"the {kind} {name} was {done} before this was sent", now=now)
+        bury_waiting(conn, kind, name, error=_ended(kind, name, deleted=deleted), now=now)
     return owed
 
 
@@ -43,8 +44,24 @@ def decision(owed: int, waiting: Waiting | None) -> str | None:
 
 
 def _question(kind: Kind, name: str, owed: int) -> str:
-    waits = "delivery waits" if owed == 1 else "deliveries wait"
-    return (
-        f"{owed:,} {waits} for the {kind} {name}: say what becomes of them with waiting=park (they stay),"
-        " cancel (they are never sent) or bury (they become dead letters)."
+    thing = said("service %(name)s", name=name) if kind is Kind.SERVICE else said("rule %(name)s", name=name)
+    waits = (
+        said("1 delivery waits for the %(thing)s", thing=thing)
+        if owed == 1
+        else said("%(n)s deliveries wait for the %(thing)s", n=f"{owed:,}", thing=thing)
     )
+    return said(
+        "%(waits)s: say what becomes of them with waiting=park (they stay),"
+        " cancel (they are never sent) or bury (they become dead letters).",
+        waits=waits,
+    )
+
+
+def _ended(kind: Kind, name: str, *, deleted: bool) -> str:
+    if kind is Kind.SERVICE:
+        if deleted:
+            return said("the service %(name)s was deleted before this was sent", name=name)
+        return said("the service %(name)s was switched off before this was sent", name=name)
+    if deleted:
+        return said("the rule %(name)s was deleted before this was sent", name=name)
+    return said("the rule %(name)s was switched off before this was sent", name=name)

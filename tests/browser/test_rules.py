@@ -63,7 +63,7 @@ def test_the_editor_is_sound_with_and_without_problems(visit: Visit) -> None:
     visitor.go("/rules/-/new?copy=new-user&lang=es")
     visitor.page.select_option("#f-content", "template")
     visitor.page.fill("#f-payload", '{\n "a": {{ nonsense }}\n}')
-    expect(visitor.page.locator("#f-payload-problem")).to_contain_text("line 2")
+    expect(visitor.page.locator("#f-payload-problem")).to_contain_text("línea 2")
     page_is_sound(visitor)
 
 

@@ -27,6 +27,7 @@ SERVICES = {
     "crm": Service(base_url="https://crm.example.org/api"),
     "erp": Service(base_url="https://erp.example.org"),
 }
+_UNRENDERED = "payload, line 1, column 8: null has no name"
 
 
 class Seeds:
@@ -67,10 +68,12 @@ class Seeds:
         decision = Decision(Step.BURY, reason=DeadReason.REJECTED)
         return self._settled(log_id, attempt, decision, **changes)
 
-    def unrendered(self, log_id: int, row: dict[str, Any] | None = None, **changes: Any) -> Delivery:
+    def unrendered(
+        self, log_id: int, row: dict[str, Any] | None = None, error: str = _UNRENDERED, **changes: Any
+    ) -> Delivery:
         """Bury a delivery whose template failed: a dead letter without a payload, with a copy of its row."""
         made = replace(self._delivery(log_id, **changes), body=None, content_type=None)
-        letter = DeadLetter(made, DeadReason.RENDER, "payload, line 1, column 8: null has no name", row=row)
+        letter = DeadLetter(made, DeadReason.RENDER, error, row=row)
         with self.store.write() as conn:
             queue.enqueue_dead(conn, [letter], now=self.clock.now())
         return made

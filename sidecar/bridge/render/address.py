@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar.bridge.render.formats import NAME, URL, Format
+from sidecar.errors import said
 
 # AMQP 0-9-1 writes a routing key as a short string.
 _LONGEST_KEY = 255
@@ -27,13 +28,15 @@ def address_of(kind: str) -> Address:
 
 def _of_path(address: str, written: str) -> str | None:
     if _climbs(address) and not _climbs(written):
-        return "data must not put `.` or `..` between the slashes"
+        return said("data must not put `.` or `..` between the slashes")
     return None
 
 
 def _of_key(address: str, written: str) -> str | None:  # noqa: ARG001 - as the others
     size = len(address.encode())
-    return f"the routing key has {size} bytes; AMQP takes {_LONGEST_KEY}" if size > _LONGEST_KEY else None
+    if size <= _LONGEST_KEY:
+        return None
+    return said("the routing key has %(size)s bytes; AMQP takes %(most)s", size=size, most=_LONGEST_KEY)
 
 
 def _climbs(address: str) -> bool:

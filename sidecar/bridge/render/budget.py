@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sidecar.errors import TemplateError
+from sidecar.errors import TemplateError, said
 
 MAX_SIZE = 1_048_576  # characters that come out at most
 MAX_STEPS = 100_000  # loop rounds, calls and filters
@@ -36,18 +36,20 @@ class Budget:
         """Count one round of a loop, one call or one filter."""
         self._steps -= 1
         if self._steps < 0:
-            raise Overrun(f"more than {MAX_STEPS:,} loop rounds, calls and filters in one rendering")
+            raise Overrun(
+                said("more than %(n)s loop rounds, calls and filters in one rendering", n=f"{MAX_STEPS:,}")
+            )
         now = time.thread_time()
         if self._deadline is None:
             self._deadline = now + MAX_SECONDS
         elif now > self._deadline:
-            raise Overrun(f"more than {MAX_SECONDS:g} seconds of computing in one rendering")
+            raise Overrun(said("more than %(n)s seconds of computing in one rendering", n=f"{MAX_SECONDS:g}"))
 
     def take(self, size: int) -> None:
         """Count characters, or entries of lists, before or just after they are made."""
         self._room -= size
         if self._room < 0:
-            raise Overrun("its values are too large together")
+            raise Overrun(said("its values are too large together"))
 
     def each(self, items: Iterable[Any], weight: int = 0) -> Iterator[Any]:
         """Pass items on and count them; `weight` is what every round writes by itself."""

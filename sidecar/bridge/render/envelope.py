@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from sidecar.bridge.render.budget import PayloadTooLarge
 from sidecar.bridge.render.filters import isodate
 from sidecar.bridge.render.jsonsafe import mend
-from sidecar.errors import Misfit, TemplateError
+from sidecar.errors import Misfit, TemplateError, said
 from sidecar.gateway import envelope
 from sidecar.gateway.body import Parcel, form_fields
 
@@ -27,7 +27,9 @@ def form(body: str, max_size: int) -> str:
         pieces.append(urlencode([pair]))
         room -= len(pieces[-1]) + 1
         if room < 0:
-            raise PayloadTooLarge(f"payload: as a form it has more than {max_size:,} characters")
+            raise PayloadTooLarge(
+                said("payload: as a form it has more than %(n)s characters", n=f"{max_size:,}")
+            )
     return "&".join(pieces)
 
 
@@ -81,5 +83,5 @@ def statement(body: str, scope: Mapping[str, Any]) -> Parcel:
     try:
         made = envelope.statement(body, scope["delivery"]["id"])
     except Misfit as error:
-        raise TemplateError(str(error)) from error
+        raise TemplateError(error.text) from error
     return replace(made, body=mend(made.body or ""))

@@ -13,6 +13,7 @@ from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from sidecar.bridge.render.budget import size
 from sidecar.bridge.render.jsonsafe import iso, json_value, marked, mend, text
+from sidecar.errors import said
 
 FILTERS: Mapping[str, str] = {
     "abs": "the number without its sign",
@@ -94,12 +95,12 @@ def isodate(seconds: Any) -> str | None:
     try:
         return iso(datetime.fromtimestamp(int(seconds), UTC))
     except (OverflowError, OSError, ValueError) as error:
-        raise ValueError(f"{seconds} is no time in seconds since 1970") from error
+        raise ValueError(said("%(value)s is no time in seconds since 1970", value=seconds)) from error
 
 
 def _items(value: Any) -> list[tuple[Any, Any]]:
     if not isinstance(value, Mapping):
-        raise TypeError("items needs a mapping")
+        raise TypeError(said("items needs a mapping"))
     return list(value.items())
 
 
@@ -139,7 +140,7 @@ def _number(kind: Callable[[Any], Any]) -> Callable[..., Any]:
             if default is not _NOT_GIVEN:
                 return default
             raise ValueError(
-                f"{json_value(value)[:40]} is no number: give a default, such as int(0)"
+                said("%(value)s is no number: give a default, such as int(0)", value=json_value(value)[:40])
             ) from None
 
     return convert

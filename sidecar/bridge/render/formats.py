@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
+from sidecar.errors import said
+
 
 @dataclass(frozen=True, slots=True)
 class Stand:
@@ -42,11 +44,15 @@ class Format(Protocol):
         ...
 
 
-OUTSIDE, BETWEEN = "outside quotes", "between quotes"
-PATH, QUERY = "in the path", "in the query"
-CONTENT, TAG = "between tags", "inside a tag"
-DOUBLE, SINGLE = "in double quotes of a tag", "in single quotes of a tag"
-CDATA, COMMENT, INSTRUCTION = "in a CDATA section", "in a comment", "in a processing instruction"
+OUTSIDE, BETWEEN = said("outside quotes"), said("between quotes")
+PATH, QUERY = said("in the path"), said("in the query")
+CONTENT, TAG = said("between tags"), said("inside a tag")
+DOUBLE, SINGLE = said("in double quotes of a tag"), said("in single quotes of a tag")
+CDATA, COMMENT, INSTRUCTION = (
+    said("in a CDATA section"),
+    said("in a comment"),
+    said("in a processing instruction"),
+)
 
 
 class JsonFormat:
@@ -70,7 +76,7 @@ class JsonFormat:
 
     def refusal(self, stand: Stand) -> str | None:
         if stand.dangling:
-            return "a backslash before a placeholder would swallow its beginning: write two, or none"
+            return said("a backslash before a placeholder would swallow its beginning: write two, or none")
         return None
 
     def literal(self, text: str) -> str:
@@ -101,7 +107,7 @@ class XmlFormat:
     start = Stand(CONTENT)
     _openings = re.compile(r"<!\[CDATA\[|<!--|<\?|<")
     _kinds = {"<![CDATA[": CDATA, "<!--": COMMENT, "<?": INSTRUCTION, "<": TAG}  # noqa: RUF012
-    _ends = {  # noqa: RUF012
+    _ends: dict[str, re.Pattern[str]] = {  # noqa: RUF012
         CDATA: re.compile(r"]]>"),
         COMMENT: re.compile("-->"),
         INSTRUCTION: re.compile(r"\?>"),
@@ -131,9 +137,11 @@ class XmlFormat:
 
     def refusal(self, stand: Stand) -> str | None:
         if stand.where == TAG:
-            return "inside a tag a placeholder has to stand between quotes, as the value of an attribute"
+            return said(
+                "inside a tag a placeholder has to stand between quotes, as the value of an attribute"
+            )
         if stand.where in (COMMENT, INSTRUCTION):
-            return f"no placeholder can stand {stand.where}"
+            return said("no placeholder can stand %(where)s", where=stand.where)
         return None
 
     def literal(self, text: str) -> str:

@@ -10,6 +10,8 @@ from urllib.parse import quote, quote_plus
 
 from jinja2 import Undefined
 
+from sidecar.errors import said
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -93,7 +95,9 @@ def path_piece(value: Any) -> str:
     """Return one percent-encoded piece of a URL's path; an empty one would call another address."""
     written = _one_line(text(value))
     if not written:
-        raise ValueError("it is empty here, and the address would be another one: use `| default(..., true)`")
+        raise ValueError(
+            said("it is empty here, and the address would be another one: use `| default(..., true)`")
+        )
     return quote(mend(written), safe="")
 
 
@@ -101,9 +105,11 @@ def name_piece(value: Any) -> str:
     """Return a piece of a routing key or of an operation's name, as it is; an empty one would be another."""
     written = text(value)
     if not written:
-        raise ValueError("it is empty here, and the name would be another one: use `| default(..., true)`")
+        raise ValueError(
+            said("it is empty here, and the name would be another one: use `| default(..., true)`")
+        )
     if _CONTROL.search(written):
-        raise ValueError("it has a line break or another control character, which must not stand here")
+        raise ValueError(said("it has a line break or another control character, which must not stand here"))
     return mend(written)
 
 
@@ -141,13 +147,13 @@ def header_piece(value: Any) -> str:
     """Return text that may stand in a header."""
     written = _one_line(text(value))
     if _NO_HEADER.search(written):
-        raise ValueError("a header takes plain ASCII only: use `| urlencode`")
+        raise ValueError(said("a header takes plain ASCII only: use `| urlencode`"))
     return written
 
 
 def _one_line(written: str) -> str:
     if _LINE_BREAK.search(written):
-        raise ValueError("it has a line break or NUL, which must not stand here")
+        raise ValueError(said("it has a line break or NUL, which must not stand here"))
     return written
 
 
@@ -161,7 +167,7 @@ def _default(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Iterable):
         return list(value)
-    raise TypeError(f"a {type(value).__name__} is no JSON value: is a pair of () missing?")
+    raise TypeError(said("a %(kind)s is no JSON value: is a pair of () missing?", kind=type(value).__name__))
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default)
@@ -169,15 +175,15 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 def _dump(value: Any) -> str:
     if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"{value} is no JSON number")
+        raise ValueError(said("%(value)s is no JSON number", value=value))
     try:
         return _encoder.encode(value)
     except ValueError as error:
         if "Out of range float" in str(error):
-            raise ValueError("it holds NaN or Infinity, which are no JSON numbers") from error
+            raise ValueError(said("it holds NaN or Infinity, which are no JSON numbers")) from error
         raise
 
 
 def refuse_constant(name: str) -> NoReturn:
     """Refuse the NaN and Infinity that Python's parser would let through."""
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(said("%(value)s is no JSON number", value=name))

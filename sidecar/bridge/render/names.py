@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidecar.bridge.render.sandbox import MAPPING_METHODS, TEXT_METHODS, TIME_FIELDS, TIME_METHODS
+from sidecar.errors import said
 from sidecar.model import EVENT_COLUMNS, Event
 from sidecar.settings.wording import did_you_mean
 
@@ -42,8 +43,11 @@ class Names:
     def unknown(self, name: str) -> str:
         """Say that there is no such name, and which was probably meant."""
         if name == "site_url":
-            return "site_url is not set: write Moodle's address there, such as https://moodle.example.org"
-        return f'there is no "{name}"{did_you_mean(name, sorted(self._known))}'
+            return said(
+                "site_url is not set: write Moodle's address there, such as https://moodle.example.org"
+            )
+        hint = did_you_mean(name, sorted(self._known))
+        return said('there is no "%(name)s"%(hint)s', name=name, hint=hint)
 
     def unknown_field(self, name: str, field: str) -> str | None:
         """Return what is wrong with `name.field`, None when nothing is or nobody can know."""
@@ -51,17 +55,19 @@ class Names:
         if known is None or field in known.fields:
             return None
         if field in known.methods:
-            return f'"{name}.{field}" is to be called: write {name}.{field}()'
+            return said('"%(name)s" is to be called: write %(name)s()', name=f"{name}.{field}")
         if not known.fields:
-            return f'"{name}" is a single value, it has no "{field}"'
-        return f'"{name}" has no "{field}"{did_you_mean(field, known.fields)}'
+            return said('"%(name)s" is a single value, it has no "%(field)s"', name=name, field=field)
+        hint = did_you_mean(field, known.fields)
+        return said('"%(name)s" has no "%(field)s"%(hint)s', name=name, field=field, hint=hint)
 
     def unknown_method(self, name: str, method: str) -> str | None:
         """Return what is wrong with `name.method()`, None when nothing is or nobody can know."""
         known = self._known.get(name)
         if known is None or method in known.methods:
             return None
-        return f'"{name}" has no method "{method}"{did_you_mean(method, sorted(known.methods))}'
+        hint = did_you_mean(method, sorted(known.methods))
+        return said('"%(name)s" has no method "%(method)s"%(hint)s', name=name, method=method, hint=hint)
 
 
 def _column(name: str) -> _Known | None:

@@ -9,8 +9,10 @@ from sidecar.bridge.render.formats import FORM, JSON, TEXT, XML
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.soundness import JSON_PROOF, XML_PROOF, Proof
 from sidecar.bridge.render.template import Compiler
+from sidecar.errors import said
 from sidecar.gateway.body import CONTENT_TYPES, Parcel
 from sidecar.model import EVENT_COLUMNS
+from sidecar.settings import Problem
 from sidecar.settings.rule import Rule
 from sidecar.settings.service import FormatName
 from sidecar.settings.values import WITHOUT_BODY
@@ -67,7 +69,7 @@ def compile_payload(rule: Rule, encoding: Encoding, compiler: Compiler) -> Paylo
     """Compile the payload of a rule; what is wrong is gathered in the compiler's problems."""
     problem = _misfit(rule, encoding)
     if problem:
-        compiler.problems.append(f"payload: {problem}")
+        compiler.problems.append(Problem("payload", problem))
         return Payload(encoding)
     if rule.payload is None and rule.method in WITHOUT_BODY:
         return Payload(encoding)
@@ -89,16 +91,27 @@ def _misfit(rule: Rule, encoding: Encoding) -> str | None:
     """Return why this payload cannot be written in this format."""
     bare = rule.payload is None and rule.method in WITHOUT_BODY
     wants: Mapping[str, Callable[[], str | None]] = {
-        "xml": lambda: None if bare or isinstance(rule.payload, str) else _TEXT_ONLY.format("xml"),
-        "text": lambda: None if bare or isinstance(rule.payload, str) else _TEXT_ONLY.format("text"),
+        "xml": lambda: None if bare or isinstance(rule.payload, str) else _text_only("xml"),
+        "text": lambda: None if bare or isinstance(rule.payload, str) else _text_only("text"),
         "form": lambda: _NO_LIST if isinstance(rule.payload, list | tuple) else None,
         "xapi": lambda: _NO_STATEMENT if rule.payload is None else None,
-        "cloudevents": lambda: _NO_BODY.format(rule.method) if bare and not encoding.binary else None,
+        "cloudevents": lambda: _no_body(rule.method) if bare and not encoding.binary else None,
     }
     return wants.get(encoding.format, lambda: None)()
 
 
-_TEXT_ONLY = "format {} needs a text or a file, for a mapping and the whole event are no such thing"
-_NO_LIST = "format form needs a mapping or a text, got a list: its fields have names"
-_NO_STATEMENT = "format xapi needs a statement; `mih rules new` has ready ones"
-_NO_BODY = "{} has no body to put a CloudEvent in: use POST, or `cloudevents: binary`"
+_NO_LIST = said("format form needs a mapping or a text, got a list: its fields have names")
+_NO_STATEMENT = said("format xapi needs a statement; `mih rules new` has ready ones")
+
+
+def _text_only(name: str) -> str:
+    return said(
+        "format %(name)s needs a text or a file, for a mapping and the whole event are no such thing",
+        name=name,
+    )
+
+
+def _no_body(method: str) -> str:
+    return said(
+        "%(method)s has no body to put a CloudEvent in: use POST, or `cloudevents: binary`", method=method
+    )

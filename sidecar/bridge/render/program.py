@@ -9,11 +9,12 @@ from jinja2 import nodes
 from jinja2.compiler import generate
 
 from sidecar.bridge.render.budget import Budget, Overrun, PayloadTooLarge
+from sidecar.bridge.render.foreign import in_words
 from sidecar.bridge.render.jsonsafe import mend
 from sidecar.bridge.render.sandbox import ENVIRONMENT, RenderContext
 from sidecar.bridge.render.soundness import Flaw, Proof
-from sidecar.bridge.render.source import Sources
-from sidecar.errors import TemplateError
+from sidecar.bridge.render.source import Sources, sentence
+from sidecar.errors import TemplateError, said, text_of
 
 _FILENAME = "<payload template>"
 _NEAR = 24
@@ -46,7 +47,9 @@ class Program:
                 pieces.append(piece)
                 room -= len(piece)
                 if room < 0:
-                    raise PayloadTooLarge(f"it renders to more than {self._max_size:,} characters")
+                    raise PayloadTooLarge(
+                        said("it renders to more than %(n)s characters", n=f"{self._max_size:,}")
+                    )
         # A template is other people's code: whatever it runs into is its error, and must not end ours.
         except Exception as error:
             raise self._explained(error) from error
@@ -69,17 +72,24 @@ class Program:
     def _explained(self, error: Exception) -> TemplateError:
         number = self._template.get_corresponding_lineno(_line_of(error.__traceback__))
         kind = PayloadTooLarge if isinstance(error, PayloadTooLarge) else TemplateError
-        return kind(f"{self._sources.place(number, whole=True)}: {_reason(error)}")
+        return kind(sentence(self._sources.problem(number, _reason(error), whole=True)))
 
     def _unsound(self, scope: Mapping[str, Any], text: str, flaw: Flaw, name: str) -> str:
         at = flaw.position
         if at is None:
-            return f"{self._sources.place(1)}: the result is no valid {name}: {flaw.message}"
-        place = self._sources.place(self._origin(scope, at), whole=True)
+            what = said("the result is no valid %(name)s: %(flaw)s", name=name, flaw=flaw.message)
+            return sentence(self._sources.problem(1, what))
         near = f"{text[max(at - _NEAR, 0) : at]}⟶{text[at : at + _NEAR]}"
-        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-        where = f"line {line}, column {column} of the result, near {' '.join(near.split())}"
-        return f"{place}: the result is no valid {name}: {flaw.message} at {where}"
+        what = said(
+            "the result is no valid %(name)s: %(flaw)s at line %(line)s, column %(column)s of the result,"
+            " near %(near)s",
+            name=name,
+            flaw=flaw.message,
+            line=text.count("\n", 0, at) + 1,
+            column=at - text.rfind("\n", 0, at),
+            near=" ".join(near.split()),
+        )
+        return sentence(self._sources.problem(self._origin(scope, at), what, whole=True))
 
     def _origin(self, scope: Mapping[str, Any], position: int) -> int:
         # Rendered once more, to see at which line of the generated code the piece at that position comes out.
@@ -115,11 +125,11 @@ def _line_of(trace: TracebackType | None) -> int:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Overrun):
-        return f"this costs too much: {error}"
+        return said("this costs too much: %(why)s", why=text_of(error))
     if isinstance(error, RecursionError):
-        return "this calls itself, or is nested, too deeply"
+        return said("this calls itself, or is nested, too deeply")
     if isinstance(error, MemoryError):
-        return "this needs too much memory"
+        return said("this needs too much memory")
     if isinstance(error, OverflowError):
-        return "a number is too large here"
-    return str(error) or type(error).__name__
+        return said("a number is too large here")
+    return in_words(text_of(error)) or type(error).__name__

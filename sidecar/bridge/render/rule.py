@@ -12,8 +12,9 @@ from sidecar.bridge.render.names import Names
 from sidecar.bridge.render.payload import Encoding, Payload, compile_payload
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.template import BrokenRule, Compiler
-from sidecar.errors import TemplateError
+from sidecar.errors import TemplateError, said
 from sidecar.moodle.lookups import COLUMNS
+from sidecar.settings import Problem
 from sidecar.settings.rule import Rule
 
 
@@ -56,7 +57,8 @@ class Template:
         address = self._programs.endpoint.run(scope).strip()
         problem = self._programs.address.problem(address, self._programs.written)
         if problem:
-            raise TemplateError(f"endpoint, {address[:80]}: {problem}")
+            what = said("%(place)s: %(text)s", place=address[:80], text=problem)
+            raise TemplateError(said("%(place)s, %(text)s", place="endpoint", text=what))
         return address
 
     def headers(self, scope: Mapping[str, Any]) -> dict[str, str]:
@@ -114,7 +116,7 @@ def compile_rule(
         and endpoint.constant
         and (found := address.problem(endpoint.constant.strip(), rule.endpoint))
     ):
-        problems.append(f"endpoint: {found}")
+        problems.append(Problem("endpoint", found))
     if problems or endpoint is None:
         raise BrokenRule(problems)
     kept = {name: program for name, program in headers.items() if program is not None}
@@ -122,11 +124,11 @@ def compile_rule(
     return Template(rule.method, programs, compiler.needs)
 
 
-def _literal_problems(rule: Rule) -> list[str]:
+def _literal_problems(rule: Rule) -> list[Problem]:
     problems = []
     if re.search(r"[\r\n\0]", rule.endpoint.strip()):
-        problems.append("endpoint: it has a line break or NUL")
+        problems.append(Problem("endpoint", said("it has a line break or NUL")))
     for name, value in rule.headers.items():
         if re.search(r"[\r\n\0]", value.strip()):
-            problems.append(f"headers.{name}: the value has a line break or NUL")
+            problems.append(Problem(f"headers.{name}", said("the value has a line break or NUL")))
     return problems

@@ -25,6 +25,7 @@ from sidecar.bridge.render.jsonsafe import (
     xml_cdata,
     xml_text,
 )
+from sidecar.errors import said
 from sidecar.moodle.lookups import Record
 from sidecar.settings.wording import listing
 
@@ -86,12 +87,10 @@ class Missing(StrictUndefined):
         if self._undefined_hint:
             return self._undefined_hint
         if obj is missing:
-            return f'"{name}" is not known here'
+            return said('"%(name)s" is not known here', name=name)
         if isinstance(obj, Mapping):
-            return f'"{name}" is missing; there is {_keys(obj)}'
-        if obj is None:
-            return f'"{name}" is missing, for it is asked of null'
-        return f'"{name}" is missing, for it is asked of {_kind(obj)}'
+            return said('"%(name)s" is missing; there is %(names)s', name=name, names=_keys(obj))
+        return said('"%(name)s" is missing, for it is asked of %(kind)s', name=name, kind=_kind(obj))
 
 
 class PayloadEnvironment(ImmutableSandboxedEnvironment):
@@ -130,7 +129,7 @@ class PayloadEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(__obj, Undefined):
             str(__obj)  # which raises, with the name of what is missing
         if not callable(__obj):
-            raise TypeError(f"{_kind(__obj)} cannot be called")
+            raise TypeError(said("%(kind)s cannot be called", kind=_kind(__obj)))
         result = __context.call(__obj, *args, **kwargs)
         budget.take(size(result))
         return result
@@ -159,40 +158,49 @@ def _result_size(sign: str, left: Any, right: Any) -> int:
     if sign == "*" and isinstance(right, int):
         return size(left) * max(right, 0)
     if sign == "%" and isinstance(left, str):
-        raise TypeError("% does not format text here: join the parts with ~")
+        raise TypeError(said("%(sign)s does not format text here: join the parts with ~", sign=sign))
     if sign == "+" and isinstance(left, str) != isinstance(right, str):
-        raise TypeError(f"+ cannot add {_kind(left)} and {_kind(right)}: join text with ~")
+        raise TypeError(
+            said(
+                "%(sign)s cannot add %(left)s and %(right)s: join text with ~",
+                sign=sign,
+                left=_kind(left),
+                right=_kind(right),
+            )
+        )
     return size(left) + size(right) if sign == "+" else 0
 
 
 def _refuse_giant(sign: str, left: int, right: int) -> None:
     bits = left.bit_length() + right.bit_length() if sign == "*" else left.bit_length() * max(right, 0)
     if sign in {"*", "**"} and bits > MAX_BITS:
-        raise Overrun(f"the number has more than {MAX_BITS:,} bits")
+        raise Overrun(said("the number has more than %(n)s bits", n=f"{MAX_BITS:,}"))
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "null"
     for kind, name in (
-        (str, "text"),
-        (bool, "true or false"),
-        (int | float, "a number"),
-        (Mapping, "a mapping"),
+        (str, said("text")),
+        (bool, said("true or false")),
+        (int | float, said("a number")),
+        (Mapping, said("a mapping")),
     ):
         if isinstance(value, kind):
             return name
-    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+    return said("a list") if isinstance(value, list | tuple) else type(value).__name__
 
 
 def _keys(obj: Mapping[Any, Any]) -> str:
-    return listing(str(key) for key in obj) if obj else "nothing in it"
+    return listing(str(key) for key in obj) if obj else said("nothing in it")
 
 
 @pass_context
 def _each(context: RenderContext, items: Iterable[Any], weight: int) -> Iterator[Any]:
     if items is None or isinstance(items, bool | int | float):
-        raise TypeError(f"a loop needs a list, this is {_kind(items)}: `or []` allows for null")
+        raise TypeError(
+            said("a loop needs a list, this is %(kind)s: `or []` allows for null", kind=_kind(items))
+        )
     return context.budget.each(items, weight)
 
 
@@ -210,7 +218,7 @@ def _truth(value: Any) -> str:
 
 def _slice(value: Any, start: Any, stop: Any, step: Any) -> Any:
     if not isinstance(value, str | list | tuple):
-        raise TypeError(f"no part can be cut out of {_kind(value)}")
+        raise TypeError(said("no part can be cut out of %(kind)s", kind=_kind(value)))
     return operator.getitem(value, slice(start, stop, step))
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from xml.parsers import expat
 
+from sidecar.bridge.render.foreign import in_words
 from sidecar.bridge.render.jsonsafe import refuse_constant
+from sidecar.errors import said, text_of
 
 _ENCODINGS = frozenset(("utf-8", "us-ascii"))
 
@@ -38,7 +40,7 @@ def _check_json(text: str) -> None:
     except json.JSONDecodeError as error:
         raise _flaw_of(text, error) from error
     except (ValueError, RecursionError) as error:
-        raise Flaw(str(error)) from error
+        raise Flaw(in_words(text_of(error))) from error
 
 
 def _flaw_of(text: str, error: json.JSONDecodeError) -> Flaw:
@@ -47,8 +49,8 @@ def _flaw_of(text: str, error: json.JSONDecodeError) -> Flaw:
     position = len(text) - len(text[after_comma:].lstrip())
     closing = text[position : position + 1]
     if closing in ("]", "}") and text[:position].rstrip().endswith(","):
-        return Flaw(f"Trailing comma before {closing}", position)
-    return Flaw(error.msg, error.pos)
+        return Flaw(said("Trailing comma before %(sign)s", sign=closing), position)
+    return Flaw(in_words(error.msg), error.pos)
 
 
 def _check_xml(text: str) -> None:
@@ -59,18 +61,19 @@ def _check_xml(text: str) -> None:
         return len(data[: max(index, 0)].decode("utf-8", "ignore"))
 
     def refuse_document_type(*_: object) -> None:
-        raise Flaw("a document type (<!DOCTYPE) is not allowed", position(parser.CurrentByteIndex))
+        raise Flaw(said("a document type (<!DOCTYPE) is not allowed"), position(parser.CurrentByteIndex))
 
     def check_encoding(_version: str, encoding: str | None, _standalone: int) -> None:
         if encoding and encoding.lower() not in _ENCODINGS:
-            raise Flaw(f"it is sent as UTF-8, but says {encoding}", position(parser.CurrentByteIndex))
+            text = said("it is sent as UTF-8, but says %(encoding)s", encoding=encoding)
+            raise Flaw(text, position(parser.CurrentByteIndex))
 
     parser.StartDoctypeDeclHandler = refuse_document_type
     parser.XmlDeclHandler = check_encoding
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise Flaw(expat.ErrorString(error.code), position(parser.ErrorByteIndex)) from error
+        raise Flaw(in_words(expat.ErrorString(error.code)), position(parser.ErrorByteIndex)) from error
 
 
 # A placeholder outside quotes is a whole value: what is right with `null` there is right with anything. Right

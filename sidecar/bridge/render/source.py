@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, TemplateSyntaxError
 from jinja2.lexer import TokenStream
 
+from sidecar.errors import said
+from sidecar.settings import Problem
+
 _LONGEST_PIECE = 80
 
 
@@ -40,8 +43,8 @@ class Sources:
             source.tags.append((0, len(source.text)))
         return TokenStream(environment.lexer.wrap(_numbered(environment, source, state)), None, None)
 
-    def place(self, number: int, *, whole: bool = False) -> str:
-        """Name the place: label, line, column and the piece that stands there.
+    def problem(self, number: int, what: str, *, whole: bool = False) -> Problem:
+        """Return what is wrong at a place: the label, and line, column and the piece that stands there.
 
         `whole`: point at the beginning of the tag around it, as errors of generated code know no better.
         """
@@ -51,7 +54,25 @@ class Sources:
         at = begin if whole else offset
         line, column = source.text.count("\n", 0, at) + 1, at - source.text.rfind("\n", 0, at)
         piece = _shortened(source.text[begin:end])
-        return f"{source.label}, line {line}, column {column}" + (f", {piece}" if piece else "")
+        text = (
+            said(
+                "line %(line)s, column %(column)s, %(piece)s: %(what)s",
+                line=line,
+                column=column,
+                piece=piece,
+                what=what,
+            )
+            if piece
+            else said("line %(line)s, column %(column)s: %(what)s", line=line, column=column, what=what)
+        )
+        return Problem(source.label, text, text_line=line)
+
+
+def sentence(problem: Problem) -> str:
+    """Return a problem as one sentence that begins with its place."""
+    if problem.text_line is None:
+        return said("%(place)s: %(text)s", place=problem.place, text=problem.text)
+    return said("%(place)s, %(text)s", place=problem.place, text=problem.text)
 
 
 def _normal(text: str) -> str:

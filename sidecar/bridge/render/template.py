@@ -7,26 +7,33 @@ from jinja2 import TemplateAssertionError, TemplateSyntaxError, nodes
 from jinja2.meta import TrackingCodeGenerator
 from jinja2.parser import Parser
 
+from sidecar.bridge.render.foreign import in_words
 from sidecar.bridge.render.formats import CONDITION, JSON, STRING, TEXT, Format
 from sidecar.bridge.render.jsonsafe import json_value
 from sidecar.bridge.render.names import Names
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.sandbox import ENVIRONMENT
 from sidecar.bridge.render.soundness import Flaw, Proof
-from sidecar.bridge.render.source import Sources
-from sidecar.bridge.render.weave import Problem, Weaver
-from sidecar.errors import TemplateError
+from sidecar.bridge.render.source import Sources, sentence
+from sidecar.bridge.render.weave import Mistake, Weaver
+from sidecar.errors import TemplateError, said, text_of
+from sidecar.settings import Problem
 
 _LONGEST_TEMPLATE = 262_144
 _STRAIGHT = (nodes.Output, nodes.Assign, nodes.AssignBlock, nodes.Macro)
 
 
 class BrokenRule(TemplateError):
-    """The templates of a rule cannot be used. Carries all problems found, one line each."""
+    """The templates of a rule cannot be used. Carries all problems found, each at its option of the rule."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+    def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
+        super().__init__("\n".join(self.lines))
+
+    @property
+    def lines(self) -> list[str]:
+        """The problems as sentences."""
+        return [sentence(one) for one in self.problems]
 
 
 class Compiler:
@@ -36,7 +43,7 @@ class Compiler:
         self._names = names
         self.max_size = max_size
         self.needs: frozenset[str] = frozenset()
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
 
     def condition(self, label: str, text: str) -> Program | None:
         """Compile an expression; it renders to `true` or to nothing."""
@@ -77,16 +84,16 @@ class Compiler:
             self.needs |= work.needs
             if not work.problems:
                 return Program(tree, work.sources, self.max_size)
-        except Problem as problem:
-            work.problems.append(problem)
+        except Mistake as mistake:
+            work.problems.append(mistake)
         except TemplateSyntaxError as error:
-            work.problems.append(Problem(error.message or "syntax error", error.lineno))
+            work.problems.append(Mistake(in_words(error.message or "syntax error"), error.lineno))
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
-            reason = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
-            self.problems.append(f"{label}: this cannot be compiled: {reason}")
+            why = text_of(error) if isinstance(error, ValueError) else said("it is nested too deeply")
+            self.problems.append(Problem(label, said("this cannot be compiled: %(why)s", why=why)))
         self.problems += [
-            f"{work.sources.place(found.number)}: {found.message}"
-            for found in sorted(work.problems, key=lambda problem: problem.number)
+            work.sources.problem(found.number, found.message)
+            for found in sorted(work.problems, key=lambda mistake: mistake.number)
         ]
         return None
 
@@ -96,7 +103,7 @@ class _Work:
 
     def __init__(self, names: Names) -> None:
         self.sources = Sources()
-        self.problems: list[Problem] = []
+        self.problems: list[Mistake] = []
         self.needs: frozenset[str] = frozenset()
         self._names = names
 
@@ -106,10 +113,10 @@ class _Work:
     def expression(self, label: str, text: str, form: Format) -> list[nodes.Node]:
         parser = self._parser(label, text, "variable")
         if text.lstrip().startswith(("{{", "{%")):
-            raise Problem("this is an expression already: write it without {{ }}", 1)
+            raise Mistake(said("this is an expression already: write it without {{ }}"), 1)
         node = parser.parse_expression()
         if not parser.stream.eos:
-            raise Problem("the expression should end before this", parser.stream.current.lineno)
+            raise Mistake(said("the expression should end before this"), parser.stream.current.lineno)
         return self._woven([nodes.Output([node], lineno=1)], form)
 
     def tree(self, label: str, value: object) -> Iterator[nodes.Node]:
@@ -145,14 +152,15 @@ class _Work:
         try:
             return json_value(value)
         except (TypeError, ValueError) as error:
-            raise Problem(str(error), self._parser(label, str(value)).stream.current.lineno) from error
+            number = self._parser(label, str(value)).stream.current.lineno
+            raise Mistake(in_words(text_of(error)), number) from error
 
     def _parsed(self, label: str, text: str) -> list[nodes.Node]:
         return self._parser(label, text).parse().body
 
     def _parser(self, label: str, text: str, state: str | None = None) -> Parser:
         if len(text) > _LONGEST_TEMPLATE:
-            raise ValueError(f"it is longer than {_LONGEST_TEMPLATE:,} characters")
+            raise ValueError(said("it is longer than %(n)s characters", n=f"{_LONGEST_TEMPLATE:,}"))
         parser = Parser(ENVIRONMENT, "")
         parser.stream = self.sources.tokens(ENVIRONMENT, label, text, state)
         return parser
@@ -176,7 +184,7 @@ class _Work:
             if name not in self._names:
                 found = (node for node in tree.find_all(nodes.Name) if node.name == name)
                 number = min((node.lineno for node in found if node.ctx == "load"), default=1)
-                self.problems.append(Problem(self._names.unknown(name), number))
+                self.problems.append(Mistake(self._names.unknown(name), number))
         self.needs |= self._names.lookups & used
 
 
@@ -193,7 +201,7 @@ def _literal(text: str) -> nodes.Output:
 
 
 def _proven(body: Sequence[nodes.Node], proof: Proof) -> bool:
-    """Tell whether a text is sound whatever its placeholders hold. Raises Problem where it never can be.
+    """Tell whether a text is sound whatever its placeholders hold. Raises Mistake where it never can be.
 
     Without branches its shape is known now.
     """
@@ -206,7 +214,8 @@ def _proven(body: Sequence[nodes.Node], proof: Proof) -> bool:
     flaw, value = flaws[-1]
     if flaw is not None:
         number = _number_at(parts, flaw.position or 0, value)
-        raise Problem(f"this can never be valid {proof.name}: {flaw.message}", number)
+        text = said("this can never be valid %(name)s: %(flaw)s", name=proof.name, flaw=flaw.message)
+        raise Mistake(text, number)
     return False
 
 

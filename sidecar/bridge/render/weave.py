@@ -10,20 +10,23 @@ from sidecar.bridge.render.filters import FILTERS
 from sidecar.bridge.render.formats import BETWEEN, JSON, OUTSIDE, TEXT, Format, Stand
 from sidecar.bridge.render.names import Names
 from sidecar.bridge.render.sandbox import ENVIRONMENT
+from sidecar.errors import said
 from sidecar.settings.wording import did_you_mean
 
 _REFUSED = {
-    "Include": "a payload stands alone, it cannot include another file",
-    "Import": "a payload stands alone, it cannot import",
-    "FromImport": "a payload stands alone, it cannot import",
-    "Extends": "a payload stands alone, it cannot extend another",
-    "Block": "a payload stands alone, blocks have no use here",
-    "CallBlock": "{% call %} has no use here: call the macro",
-    "ScopedEvalContextModifier": "{% autoescape %} has no use here: everything is escaped already",
+    "Include": said("a payload stands alone, it cannot include another file"),
+    "Import": said("a payload stands alone, it cannot import"),
+    "FromImport": said("a payload stands alone, it cannot import"),
+    "Extends": said("a payload stands alone, it cannot extend another"),
+    "Block": said("a payload stands alone, blocks have no use here"),
+    "CallBlock": said("%(tag)s has no use here: call the macro", tag="{% call %}"),
+    "ScopedEvalContextModifier": said(
+        "%(tag)s has no use here: everything is escaped already", tag="{% autoescape %}"
+    ),
 }
 
 
-class Problem(Exception):
+class Mistake(Exception):
     """What is wrong with a template, and at which place."""
 
     def __init__(self, message: str, number: int) -> None:
@@ -35,7 +38,7 @@ class Problem(Exception):
 class Weaver:
     """Puts escapers into the statements of one text. `problems` gathers everything that is wrong."""
 
-    def __init__(self, names: Names, local: frozenset[str], problems: list[Problem]) -> None:
+    def __init__(self, names: Names, local: frozenset[str], problems: list[Mistake]) -> None:
         self._expressions = _Expressions(names, local, problems)
         self._problems = problems
 
@@ -44,7 +47,7 @@ class Weaver:
         before = len(self._problems)
         woven, end = self._body(body, form, form.start)
         if end.where == BETWEEN and len(self._problems) == before:
-            self._problems.append(Problem("this quote is never closed", end.since))
+            self._problems.append(Mistake(said("this quote is never closed"), end.since))
         return woven
 
     def _body(self, body: Sequence[nodes.Node], form: Format, stand: Stand) -> tuple[list[nodes.Node], Stand]:
@@ -80,7 +83,8 @@ class Weaver:
                 return self._statement(inner, form, stand)
             case _:
                 kind = type(node).__name__
-                self._problems.append(Problem(_REFUSED.get(kind, f"{kind} has no use here"), node.lineno))
+                why = _REFUSED.get(kind) or said("%(kind)s has no use here", kind=kind)
+                self._problems.append(Mistake(why, node.lineno))
         return [node], stand
 
     def _as_statement(self, node: nodes.CondExpr, form: Format, stand: Stand) -> nodes.If:
@@ -103,7 +107,7 @@ class Weaver:
                 continue
             refusal = form.refusal(stand)
             if refusal is not None:
-                self._problems.append(Problem(refusal, child.lineno))
+                self._problems.append(Mistake(refusal, child.lineno))
             node.nodes[index] = _filtered(self._expressions.visit(child), form.escaper(stand), child.lineno)
         return stand
 
@@ -122,13 +126,18 @@ class Weaver:
         _, _, first = ends[0]
         for name, number, end in ends[1:]:
             if end.where != first.where:
-                how = f"the branches disagree: after `if` we stand {first.where}, after `{name}` {end.where}"
-                self._problems.append(Problem(how, number))
+                how = said(
+                    "the branches disagree: after `if` we stand %(first)s, after `%(name)s` %(here)s",
+                    first=first.where,
+                    name=name,
+                    here=end.where,
+                )
+                self._problems.append(Mistake(how, number))
         return first
 
     def _for(self, node: nodes.For, form: Format, stand: Stand) -> None:
         if node.recursive:
-            self._problems.append(Problem("recursive loops have no use here", node.lineno))
+            self._problems.append(Mistake(said("recursive loops have no use here"), node.lineno))
         weight = sum(len(data.data) for part in node.body for data in part.find_all(nodes.TemplateData))
         node.iter = _filtered(self._expressions.visit(node.iter), "each one", node.iter.lineno, weight)
         if node.test is not None:
@@ -138,8 +147,13 @@ class Weaver:
             woven, end = self._body(branch, form, stand)
             setattr(node, name, woven)
             if end.where != stand.where:
-                how = f"the loop's {name.rstrip('_')} begins {stand.where} and ends {end.where}"
-                self._problems.append(Problem(how, node.lineno))
+                how = said(
+                    "the loop's %(part)s begins %(first)s and ends %(last)s",
+                    part=name.rstrip("_"),
+                    first=stand.where,
+                    last=end.where,
+                )
+                self._problems.append(Mistake(how, node.lineno))
 
     def _captured(
         self, node: nodes.AssignBlock | nodes.FilterBlock, form: Format, stand: Stand
@@ -159,14 +173,14 @@ class Weaver:
 class _Expressions(NodeTransformer):
     """Checks names, filters and tests, and turns into counted filters what would escape the count."""
 
-    def __init__(self, names: Names, local: frozenset[str], problems: list[Problem]) -> None:
+    def __init__(self, names: Names, local: frozenset[str], problems: list[Mistake]) -> None:
         self._names = names
         self._local = local
         self._problems = problems
 
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802
         if node.name in {"self", "caller", "varargs", "kwargs"}:
-            self._report(f'there is no "{node.name}" in a payload', node)
+            self._report(said('there is no "%(name)s" in a payload', name=node.name), node)
         return node
 
     def visit_List(self, node: nodes.List | nodes.Tuple | nodes.Dict) -> nodes.Node:  # noqa: N802
@@ -180,7 +194,7 @@ class _Expressions(NodeTransformer):
 
     def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802
         if isinstance(node.value, float) and not isfinite(node.value):
-            self._report("this number is too large", node)
+            self._report(said("this number is too large"), node)
         return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802
@@ -218,30 +232,33 @@ class _Expressions(NodeTransformer):
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
         if node.name not in FILTERS:
-            self._report(f'there is no filter "{node.name}"{did_you_mean(node.name, sorted(FILTERS))}', node)
+            hint = did_you_mean(node.name, sorted(FILTERS))
+            self._report(said('there is no filter "%(name)s"%(hint)s', name=node.name, hint=hint), node)
         return self.generic_visit(node)
 
     def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
         tests = sorted(name for name in ENVIRONMENT.tests if name.isalpha())
         if node.name not in ENVIRONMENT.tests:
-            self._report(f'there is no test "{node.name}"{did_you_mean(node.name, tests)}', node)
+            hint = did_you_mean(node.name, tests)
+            self._report(said('there is no test "%(name)s"%(hint)s', name=node.name, hint=hint), node)
         return self.generic_visit(node)
 
     def _check_field(self, owner: nodes.Expr, field: str, node: nodes.Node) -> None:
         if isinstance(owner, nodes.Name) and owner.name not in self._local:
             self._report(self._names.unknown_field(owner.name, field), node)
         if field.startswith("_"):
-            self._report(f'"{field}": names that begin with _ cannot be read', node)
+            self._report(said('"%(name)s": names that begin with _ cannot be read', name=field), node)
 
     def _check_method(self, callee: nodes.Getattr) -> None:
         if isinstance(callee.node, nodes.Name) and callee.node.name not in self._local:
             self._report(self._names.unknown_method(callee.node.name, callee.attr), callee)
         if callee.attr.startswith("_") or callee.attr in {"format", "format_map"}:
-            self._report(f'"{callee.attr}" cannot be called here: join text with ~', callee)
+            text = said('"%(name)s" cannot be called here: join text with ~', name=callee.attr)
+            self._report(text, callee)
 
     def _report(self, message: str | None, node: nodes.Node) -> None:
         if message:
-            self._problems.append(Problem(message, node.lineno))
+            self._problems.append(Mistake(message, node.lineno))
 
 
 def _only_punctuation(node: nodes.CondExpr, form: Format, stand: Stand) -> bool:

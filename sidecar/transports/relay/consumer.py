@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from sidecar.clock import Clock
-from sidecar.errors import BrokerUnavailable
+from sidecar.errors import BrokerUnavailable, said
 from sidecar.model import Delivery
 from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Link
@@ -180,7 +180,7 @@ class Consumer:
     def _consume(self, link: Link, wanted: Mapping[str, int]) -> None:
         """Consume as much of each service as is wanted, and give back what is here of the others."""
         for service in [one for one, most in self._consuming.items() if wanted.get(one, 0) != most]:
-            link.ask(f"to stop consuming {service}", "basic_cancel", service)
+            link.ask(said("to stop consuming %(name)s", name=service), "basic_cancel", service)
             del self._consuming[service]
             with self._lock:
                 rest = self._stock.pop(service, deque())
@@ -190,10 +190,14 @@ class Consumer:
             self._door.topology.declare_queues(link, fresh)
         for service, most in fresh.items():
             queue = self._door.topology.queue_of(service)
-            link.ask(f"to limit {queue}", "basic_qos", prefetch_count=most)
+            link.ask(said("to limit %(name)s", name=queue), "basic_qos", prefetch_count=most)
             came = partial(self._came, link)
             link.ask(
-                f"to consume {queue}", "basic_consume", queue, on_message_callback=came, consumer_tag=service
+                said("to consume %(name)s", name=queue),
+                "basic_consume",
+                queue,
+                on_message_callback=came,
+                consumer_tag=service,
             )
             self._consuming[service] = most
 

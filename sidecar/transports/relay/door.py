@@ -9,14 +9,15 @@ import httpcore
 import pika
 
 from sidecar.clock import Clock
-from sidecar.errors import BrokerUnavailable
+from sidecar.errors import BrokerUnavailable, said, text_of
 from sidecar.settings import BrokerSettings, TlsSettings
 from sidecar.settings.broker import GUEST, Broker, node_beside, part, read_broker
 from sidecar.transports.connection import Way
 from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Link, Message
 from sidecar.transports.relay.topology import WAITS_S, Topology
-from sidecar.transports.wire import Dropped, Garbage, Refused, Silent
+from sidecar.transports.wire import THE_CONNECTION, Dropped, Garbage, Refused, Silent
+from sidecar.transports.words import binding, declaring
 
 _DENIED, _UNLIKE = 403, 406
 _OLDEST = (3, 10)  # the first with expiring messages and safe dead letters in quorum queues
@@ -57,14 +58,21 @@ class Door:
             raise self.unavailable(error) from error
         if _version(link) < _OLDEST:
             link.close()
-            said = link.server.get("version")
-            text = f"runs RabbitMQ {said}: 3.10 or newer is needed to have retries wait safely"
-            raise BrokerUnavailable(f"dispatch.broker: {self.broker.address} {text}")
+            runs = said(
+                "runs RabbitMQ %(version)s: 3.10 or newer is needed to have retries wait safely",
+                version=link.server.get("version"),
+            )
+            raise BrokerUnavailable(broker_says(self.broker, runs))
         return link
 
     def unavailable(self, error: Exception) -> BrokerUnavailable:
         """Say in a sentence what is wrong and what can be done."""
-        return BrokerUnavailable(f"dispatch.broker: {self.broker.address} {_reason(error, self.patience_s)}")
+        return BrokerUnavailable(broker_says(self.broker, _reason(error, self.patience_s)))
+
+
+def broker_says(broker: Broker, what: str) -> str:
+    """Return what is the matter with the broker that carries deliveries."""
+    return said("dispatch.broker: %(where)s %(what)s", where=broker.address, what=what)
 
 
 def door_of(settings: BrokerSettings, site: str) -> Door:
@@ -93,14 +101,16 @@ def rehearse(door: Door, clock: Clock) -> str:
     """
     name = f"{door.topology.exchange}.check"
     with _visit(door, clock) as link:
-        link.ask(f"to declare the exchange {name}", "exchange_declare", name, auto_delete=True)
-        link.ask(f"to declare the queue {name}", "queue_declare", name, exclusive=True)
-        link.ask(f"to bind the queue {name}", "queue_bind", name, name, name)
+        link.ask(
+            said("to declare the exchange %(name)s", name=name), "exchange_declare", name, auto_delete=True
+        )
+        link.ask(declaring(name), "queue_declare", name, exclusive=True)
+        link.ask(binding(name), "queue_bind", name, name, name)
         told = link.publish([Message(name, name, b"", pika.BasicProperties(message_id=name))])
         if told.broke:
             raise told.broke
-        link.ask(f"to consume {name}", "basic_consume", name, on_message_callback=_ignore)
-        link.ask(f"to delete the exchange {name}", "exchange_delete", name)
+        link.ask(said("to consume %(name)s", name=name), "basic_consume", name, on_message_callback=_ignore)
+        link.ask(said("to delete the exchange %(name)s", name=name), "exchange_delete", name)
         return ".".join(map(str, _version(link)))
 
 
@@ -139,24 +149,32 @@ def _version(link: Link) -> tuple[int, ...]:
 def _reason(error: Exception, patience_s: float) -> str:
     match error:
         case Refused():
-            return f"refused {error.doing}: {error.text} ({error.code}){_hint(error)}"
+            return said(
+                "refused %(doing)s: %(text)s (%(code)s)%(hint)s",
+                doing=error.doing,
+                text=error.text,
+                code=error.code,
+                hint=_hint(error),
+            )
         case Silent():
-            return str(error)
+            return text_of(error)
         case Dropped():
-            return "closed the connection"
+            return said("closed the connection")
         case Garbage():
-            return f"did not answer in AMQP: {error}"
+            return said("did not answer in AMQP: %(why)s", why=text_of(error))
         case httpcore.TimeoutException():
-            return f"did not answer within {patience_s:g} s; has it lost the majority of its cluster?"
+            return said(
+                "did not answer within %(n)s s; has it lost the majority of its cluster?", n=f"{patience_s:g}"
+            )
         case _:
-            return f"cannot be reached: {str(error) or type(error).__name__}"
+            return said("cannot be reached: %(why)s", why=text_of(error) or type(error).__name__)
 
 
 def _hint(error: Refused) -> str:
-    if error.code == _DENIED and error.doing == "the connection":
-        return "; check user name, password and virtual host of dispatch.broker.url"
+    if error.code == _DENIED and error.doing == THE_CONNECTION:
+        return said("; check user name, password and virtual host of dispatch.broker.url")
     if error.code == _DENIED:
-        return "; let the account configure, write and read what is named mih.<site>"
+        return said("; let the account configure, write and read what is named mih.<site>")
     if error.code == _UNLIKE:
         return "; it was made with other arguments: once it is empty, delete it, and it is made anew"
     return ""

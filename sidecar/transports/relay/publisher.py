@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from sidecar.clock import Clock
-from sidecar.errors import BrokerUnavailable
+from sidecar.errors import BrokerUnavailable, said
 from sidecar.model import Delivery
 from sidecar.transports.deadline import Deadline
 from sidecar.transports.link import BROKEN, Answer, Link, Message
-from sidecar.transports.relay.door import Door
+from sidecar.transports.relay.door import Door, broker_says
 from sidecar.transports.relay.parcel import packed
 from sidecar.transports.relay.topology import longest_wait
 
@@ -114,14 +114,18 @@ class Publisher:
         self._door = self._door.next()
 
     def _alarm(self, blocked: str) -> BrokerUnavailable:
-        text = f"takes no messages just now: {blocked}"
-        return BrokerUnavailable(f"dispatch.broker: {self._door.broker.address} {text}")
+        text = said("takes no messages just now: %(alarm)s", alarm=blocked)
+        return BrokerUnavailable(broker_says(self._door.broker, text))
 
     def _refused(self, message: Message, answer: Answer | None) -> BrokerUnavailable:
         self.close()  # a new link declares what somebody may have deleted
-        reason = "has no queue for it" if answer and answer.returned else "did not take it (nack)"
-        where = f"{message.exchange} {message.routing_key}"
-        return BrokerUnavailable(f"dispatch.broker: {self._door.broker.address} {reason}: {where}")
+        to = f"{message.exchange} {message.routing_key}"
+        text = (
+            said("has no queue for it: %(to)s", to=to)
+            if answer and answer.returned
+            else said("did not take it (nack): %(to)s", to=to)
+        )
+        return BrokerUnavailable(broker_says(self._door.broker, text))
 
 
 def _blocked(link: Link) -> str | None:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sidecar.errors import said
 from sidecar.transports.link import Link
+from sidecar.transports.words import binding, declaring
 
 # A retry waits in the longest that is not too long, and then in the next one: never too long.
 WAITS_S = tuple(1 << power for power in range(13))  # 1 s to 68 minutes
@@ -47,7 +49,7 @@ class Topology:
             name = self.waiting(seconds)
             _exchange(link, name, "fanout")
             _queue(link, name, self._expires(seconds))
-            link.ask(f"to bind the queue {name}", "queue_bind", name, name)
+            link.ask(binding(name), "queue_bind", name, name)
 
     def declare_queues(self, link: Link, services: Iterable[str]) -> None:
         """Make the exchange and the queues of these services, where they are not there already."""
@@ -55,7 +57,7 @@ class Topology:
         for service in services:
             name = self.queue_of(service)
             _queue(link, name, _QUORUM)
-            link.ask(f"to bind the queue {name}", "queue_bind", name, self.exchange, service)
+            link.ask(binding(name), "queue_bind", name, self.exchange, service)
 
     def _expires(self, seconds: int) -> Mapping[str, Any]:
         return {
@@ -73,9 +75,9 @@ def longest_wait(wait_s: float) -> int:
 
 
 def _exchange(link: Link, name: str, kind: str) -> None:
-    doing = f"to declare the exchange {name}"
+    doing = said("to declare the exchange %(name)s", name=name)
     link.ask(doing, "exchange_declare", name, exchange_type=kind, durable=True)
 
 
 def _queue(link: Link, name: str, arguments: Mapping[str, Any]) -> None:
-    link.ask(f"to declare the queue {name}", "queue_declare", name, durable=True, arguments=dict(arguments))
+    link.ask(declaring(name), "queue_declare", name, durable=True, arguments=dict(arguments))

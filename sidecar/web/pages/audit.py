@@ -86,6 +86,11 @@ _PIECES: Mapping[str, str] = {
     r"setup": N_("setup"),
     r"(?P<pace>[\d.]+) a second": N_("%(pace)s a second"),
     r"from (?P<address>\S+)": N_("from %(address)s"),
+    r"from (?P<before>\d+) to (?P<after>\d+)": N_("from %(before)s to %(after)s"),
+    r"ids (?P<ids>.+)": N_("ids %(ids)s"),
+    r"log row (?P<id>\d+)": N_("row %(id)s"),
+    r"log row (?P<id>\d+) and (?P<n>\d+) more": N_("row %(id)s and %(n)s more"),
+    r"(?P<n>[\d,]+) secrets? sealed anew": N_("secrets sealed anew: %(n)s"),
     r"payload (?P<before>\w+ \(\d+ bytes\)) became (?P<after>\w+ \(\d+ bytes\))": N_(
         "payload %(before)s became %(after)s"
     ),

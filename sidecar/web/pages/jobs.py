@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sidecar.bridge import bulk
 from sidecar.bridge.bulk import Deed, Job, Progress
-from sidecar.errors import HubError
+from sidecar.errors import HubError, text_of
 from sidecar.store.audit import Author
 from sidecar.store.faults import explain
 from sidecar.web.desk import Desk
@@ -86,7 +86,7 @@ class Jobs:
         try:
             moved = self._piece(job, standing.progress)
         except (HubError, SQLAlchemyError) as error:
-            text = explain(error, "store.url") if isinstance(error, SQLAlchemyError) else str(error)
+            text = explain(error, "store.url") if isinstance(error, SQLAlchemyError) else text_of(error)
             self._change(job, state=State.BROKEN, problem=text)
         except Exception:  # noqa: BLE001 - nobody else would hear of it
             _log.exception("web.job_broken deed=%s upto=%d", job.deed, job.upto)

@@ -13,9 +13,11 @@ from babel.support import Translations
 from starlette.requests import Request
 
 from sidecar.errors import Said
+from sidecar.web.pages.recall import Patterns, patterns_of, recalled
 
 LANGUAGES = {"en": "English", "es": "Español"}
 COOKIE = "mih_lang"
+_AS_KEPT = "en"
 
 _HERE = files("sidecar.web") / "locale"
 
@@ -27,22 +29,30 @@ def N_(text: str) -> str:  # noqa: N802 - the name that gettext's tools know
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language with its texts."""
+    """A language with its texts, and what of these may stand in tables; nothing in English, as they do."""
 
     code: str
     locale: Locale
     texts: Translations
+    kept: Patterns | None = None
 
-    def say(self, text: str, **values: object) -> str:
+    def say(self, text: str, /, **values: object) -> str:
         """Return the text in this language; `%(name)s` in it stands for a value."""
         said = self.texts.gettext(text)
         return said % values if values else said
 
     def tell(self, text: str) -> str:
-        """Return in this language what was said deeper down; as it is, where it cannot be translated."""
-        if not isinstance(text, Said):
-            return text
-        values = {name: self.tell(one) if isinstance(one, str) else one for name, one in text.values.items()}
+        """Return in this language what was said deeper down, also long ago, and kept as text in a table.
+
+        What somebody else has said, as a receiver does in its answers, stays as it is.
+        """
+        found = text if isinstance(text, Said) or self.kept is None else _recalled(self.code, text)
+        return self._told(found) if isinstance(found, Said) else found
+
+    def _told(self, text: Said) -> str:
+        values = {
+            name: self._told(one) if isinstance(one, Said) else one for name, one in text.values.items()
+        }
         return self.say(text.pattern, **values)
 
     def say_n(self, one: str, many: str, n: int, **values: object) -> str:
@@ -58,7 +68,14 @@ def language(code: str) -> Language:
     compiled = io.BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
-    return Language(code, Locale.parse(code), Translations(compiled))
+    kept = None if code == _AS_KEPT else patterns_of(catalogue)
+    return Language(code, Locale.parse(code), Translations(compiled), kept)
+
+
+@lru_cache(maxsize=1_000)
+def _recalled(code: str, text: str) -> str:
+    kept = language(code).kept
+    return recalled(kept, text) if kept else text
 
 
 def language_of(request: Request) -> Language:

@@ -171,7 +171,7 @@ def _typed(page: Page, row: Row[Any]) -> str:
 
 def _why_not(page: Page, done: Replayed) -> str:
     why = page._(fate_words.FATES[done.fate])
-    return f"{why} {done.detail}" if done.fate is Fate.STILL_FAILS and done.detail else why
+    return f"{why} {page.told(done.detail)}" if done.fate is Fate.STILL_FAILS and done.detail else why
 
 
 def _event_row(row: Row[Any]) -> str | None:

@@ -112,7 +112,7 @@ class Page:
         """Whether that role's deeds are allowed: view < manage. Payloads and people's data need manage."""
         return self.guest is not None and (role == "view" or self.guest.user.role == "manage")
 
-    def _(self, text: str, **values: object) -> str:
+    def _(self, text: str, /, **values: object) -> str:
         """Return a text in the page's language."""
         return self.language.say(text, **values)
 

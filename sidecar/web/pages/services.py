@@ -204,7 +204,11 @@ async def test(page: Manage, name: ServiceName) -> Response:
 def told(page: Page, name: str, found: Trial) -> str:
     """Return what came of a try in one sentence."""
     seen = found.attempt
-    values = {"name": name, "ms": round(seen.latency_ms), "error": seen.error or str(seen.status or "")}
+    values = {
+        "name": name,
+        "ms": round(seen.latency_ms),
+        "error": page.told(seen.error or str(seen.status or "")),
+    }
     if found.accepted:
         return page._("%(name)s answered well, in %(ms)s ms.", **values)
     if found.reached:

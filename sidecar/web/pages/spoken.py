@@ -54,6 +54,10 @@ class PageTongue:
         found: str = self._shapes["clock" if value.date() == now.date() else "moment"](value)
         return found
 
+    def told(self, text: str) -> str:
+        """Return what was said deeper down."""
+        return self._language.tell(text)
+
     def length(self, seconds: float) -> str:
         """Return a length of time."""
         return str(self._shapes["duration"](seconds))

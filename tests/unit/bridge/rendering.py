@@ -74,7 +74,7 @@ def refused(payload: Any = "{}", **options: Any) -> tuple[str, ...]:
     """Return what is found wrong with a rule when it is loaded."""
     with pytest.raises(BrokenRule) as caught:
         make_template(payload, **options)
-    return caught.value.problems
+    return tuple(caught.value.lines)
 
 
 def failure(payload: Any, **changes: Any) -> str:

@@ -141,7 +141,7 @@ def test_routing_key_without_placeholders_that_is_too_long_is_refused_when_loade
     with pytest.raises(BrokenRule) as caught:
         _key("k" * 256)
 
-    assert caught.value.problems == ("endpoint: the routing key has 256 bytes; AMQP takes 255",)
+    assert caught.value.lines == ["endpoint: the routing key has 256 bytes; AMQP takes 255"]
 
 
 def test_long_template_of_a_short_routing_key_is_fine() -> None:
