@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from sidecar.store.audit import Author
+from sidecar.workshop import save_rule
 from tests.browser.conftest import Visit, page_is_sound
 from tests.databases import Database
 from tests.rows import insert_rows, log_row
@@ -53,6 +55,20 @@ def test_the_pages_of_rules_and_events_are_sound(visit: Visit, role: str) -> Non
     visitor.page.goto(visitor.url + "/events")
     visitor.page.click("tbody a >> nth=0")
     page_is_sound(visitor)
+
+
+def test_the_lists_fit_into_their_page_in_spanish(visit: Visit, site: Site) -> None:
+    visitor = visit("manage")
+    changes = [r"\core\event\user_enrolment_created", r"\core\event\user_enrolment_deleted"]
+    section = {"event": changes, "service": "crm", "payload": {"id": "{{ objectid }}"}}
+    save_rule(site.hub, "member", section, by=Author("ada", "dashboard"))
+
+    for path in ("/rules", "/services"):
+        visitor.go(f"{path}?lang=es")
+        beyond = visitor.page.eval_on_selector_all(
+            ".table-around", "all => all.map(one => one.scrollWidth - one.clientWidth)"
+        )
+        assert (path, beyond) == (path, [0])
 
 
 def test_the_editor_is_sound_with_and_without_problems(visit: Visit) -> None:
