@@ -41,7 +41,7 @@ ENGLISH = re.compile(
 
 # What is typed into the editor of rules, and a part of what the preview says of it.
 OF_RULES: tuple[tuple[Mapping[str, str], str], ...] = (
-    ({"payload": "{{ usrid }}"}, "no existe «usrid»; ¿se refiere a «userid»?"),
+    ({"payload": "{{ usrid }}"}, "no existe «usrid»; ¿quería decir «userid»?"),
     ({"payload": "{{ course.visibl }}"}, "«course» no tiene «visibl»"),
     ({"payload": "{{ userid | uper }}"}, "no existe el filtro «uper»"),
     ({"payload": "{{ userid is odd2 }}"}, "no existe la comprobación «odd2»"),

@@ -142,7 +142,7 @@ def test_a_sentence_within_a_sentence_is_translated_too() -> None:
     ("text", "spanish"),
     [
         ("timeout, auth.token (secret)", "timeout, auth.token (secreto)"),
-        ("3 waiting deliveries: bury", "entregas en espera: 3, a la cola de errores"),
+        ("3 waiting deliveries: bury", "entregas pendientes: 3, a la cola de errores"),
         ("17 dead letters", "mensajes de la cola de errores: 17"),
         ("service crm, rendered again, 5 a second", "service crm, generado de nuevo, 5 por segundo"),
         ("local, from 127.0.0.1", "local, desde 127.0.0.1"),
@@ -170,7 +170,7 @@ def test_pages_in_spanish_refuse_in_spanish(site: Site, seeds: Seeds, enter: Ent
         "/deliveries/99": "No hay ninguna entrega «99»",
         "/dead-letters/nobody": "No hay ningún mensaje «nobody»",
         "/nowhere": "No hay nada en esta dirección.",
-        "/dead-letters/bulk?status=x": "Empezar de nuevo desde la cola de errores.",
+        "/dead-letters/bulk?status=x": "Empiece de nuevo desde la cola de errores.",
         "/services/crm?span=9y": "aquí va uno de los valores conocidos",
         "/log/99999999999999999999": "aquí va un número dentro de sus límites",
     }
@@ -199,8 +199,8 @@ def test_forms_in_spanish_say_what_is_wrong_in_spanish(make_site: MakeSite, ente
     shown += unescape(manager.post("/rules/-/new", {**rule, **bad_rule}, **html).text)
 
     wanted = (
-        "Escribir una URL completa, por ejemplo https://crm.example.org/api",
-        "retrys: clave desconocida; ¿se refiere a «retry»?",
+        "Escriba una URL completa, por ejemplo https://crm.example.org/api",
+        "retrys: clave desconocida; ¿quería decir «retry»?",
         "se esperaba un mapa (clave: valor); aquí hay un número",
         "Moodle escribe los eventos con barras invertidas",
         "servicio desconocido",
