@@ -18,6 +18,7 @@ class Writer:
         rows = [{name: row[name] for name in row if name != "id"} for row in some]
         self._rows: Iterator[dict[str, Any]] = cycle(rows)
         self._columns = list(rows[0])
+        self._first: int | None = None
 
     def write(self, rows: int) -> tuple[range, float]:
         """Write so many rows in one statement; return their ids and when they were committed."""
@@ -30,8 +31,12 @@ class Writer:
         with self._connection.cursor() as cursor:
             cursor.execute(query, [row[name] for row in values for name in self._columns])
             ids = [found[0] for found in cursor.fetchall()]
+        self._first = min(ids[0], self._first or ids[0])
         return range(ids[0], ids[-1] + 1), time.monotonic()
 
     def close(self) -> None:
-        """End the session."""
+        """Take back what was written, since others read the same log, and end the session."""
+        if self._first:
+            with self._connection.cursor() as cursor:
+                cursor.execute(f"DELETE FROM {TABLE} WHERE id >= %s", (self._first,))
         self._connection.close()
