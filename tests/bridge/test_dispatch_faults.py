@@ -44,7 +44,7 @@ def one_in_flight_three_waiting(post: Post, **settings: Any) -> Dispatcher:
     post.queue(6)
     dispatcher = post.dispatcher(**settings)
     until(dispatcher, lambda: post.states() == {"delivered": 6})
-    post.clock.advance(1.2)
+    post.clock.advance(3)
     post.queue(1, first=7)
     until(dispatcher, lambda: post.states() == {"delivered": 7})
     post.receiver.on("/crm", hang())
