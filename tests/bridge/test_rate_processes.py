@@ -79,7 +79,8 @@ def test_two_processes_send_ten_requests_a_second(
 
     assert_ten_a_second(arrived)
     replicas = {row.replica for row in post.attempts()}
-    assert len(replicas) == 2
+    # SQLite has one writer at a time, and the same process may always be the first.
+    assert len(replicas) == 2 or post.store.dialect == "sqlite"
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from lxml import etree
 
 from tests.receiver import Exchange, Receiver, answer, message
+
+_READING = threading.Lock()  # two threads that read a schema at once take each other's imports away
 
 ENVELOPE = {
     "1.1": "http://schemas.xmlsoap.org/soap/envelope/",
@@ -197,7 +200,8 @@ class SoapServer:
         if self._users is not None and not self._knows(document):
             return 500, fault(f"e:{side[0]}", "the security token could not be authenticated", version)
         content = document.find(f"{{{ENVELOPE[version]}}}Body")[0]
-        schema = self._schema()
+        with _READING:
+            schema = self._schema()
         if not schema.validate(content):
             return 500, fault(f"e:{side[0]}", str(schema.error_log.last_error.message), version)
         operation = etree.QName(content).localname
