@@ -131,12 +131,11 @@ def test_confirm_that_does_not_come_is_a_failure_in_time(
     assert TIMEOUT_S <= took_s < TIMEOUT_S + SLACK_S
 
 
-# The second is more than all buffers on the way hold, and on a busy machine takes a while to get there.
-@pytest.mark.parametrize(("size", "timeout_s"), [(10, TIMEOUT_S), (15_000_000, 3 * TIMEOUT_S)])
+@pytest.mark.parametrize("size", [10, 30_000_000])
 def test_alarmed_broker_fails_in_time_with_its_reason_and_nothing_is_lost(
-    connect: Connect, alarmed: RabbitMQ, inbox: Inbox, size: int, timeout_s: float
+    connect: Connect, alarmed: RabbitMQ, inbox: Inbox, size: int
 ) -> None:
-    transport = connect(alarmed.url(), timeout=timeout_s)
+    transport = connect(alarmed.url(), timeout=TIMEOUT_S)
     blocked = [timed(transport, inbox.name, number, body=b"x" * size) for number in (1, 2, 3)]
     alarmed.alarm(on=False)
     transport = connect(alarmed.url())
@@ -146,7 +145,7 @@ def test_alarmed_broker_fails_in_time_with_its_reason_and_nothing_is_lost(
     for attempt, took_s in blocked:
         assert attempt.outcome is Outcome.FAILED
         assert said(attempt) == f"127.0.0.1:{alarmed.port} takes no messages just now: low on memory"
-        assert took_s < timeout_s + SLACK_S
+        assert took_s < TIMEOUT_S + SLACK_S
     assert again == [Outcome.DELIVERED] * 3
     assert set(inbox.ids()) == {"d-1", "d-2", "d-3"}
 
