@@ -34,6 +34,11 @@ def letter_of(item: Settlement) -> DeadLetter:
     )
 
 
+def error_of(letter: DeadLetter) -> str:
+    """Return what went wrong as a table can hold it: it may quote a row of Moodle's."""
+    return letter.error.replace("\0", "\ufffd")[:_TEXT_LENGTH]
+
+
 def count(
     conn: Connection,
     *,
@@ -105,7 +110,7 @@ def _values(letter: DeadLetter, now: datetime) -> dict[str, Any]:
         "content_type": delivery.content_type,
         "event_row": json.dumps(dict(letter.row), ensure_ascii=False) if letter.row is not None else None,
         "reason": letter.reason,
-        "error": letter.error.replace("\0", "\ufffd")[:_TEXT_LENGTH],
+        "error": error_of(letter),
         "status": letter.status,
         "response": letter.response[:_TEXT_LENGTH] if letter.response else None,
         "attempts": letter.attempts,

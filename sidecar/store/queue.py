@@ -79,7 +79,11 @@ def enqueue(
 def enqueue_dead(conn: Connection, letters: Sequence[DeadLetter], *, now: datetime) -> None:
     """Record deliveries that could not even be made, with their dead letters; known ids add nothing."""
     rows = [
-        {**_values(letter.delivery, DeliveryState.DEAD, now), "settled_at": now, "last_error": letter.error}
+        {
+            **_values(letter.delivery, DeliveryState.DEAD, now),
+            "settled_at": now,
+            "last_error": dlq.error_of(letter),
+        }
         for letter in letters
     ]
     insert_new(conn, queue, rows)

@@ -222,6 +222,17 @@ def test_unmade_deliveries_are_dead_from_the_start(store: Store) -> None:
     assert (kept.reason, kept.error, kept.attempts) == ("render", f"payload, line 1: {AWKWARD}", 0)
 
 
+def test_reason_that_quotes_a_nul_is_kept_without_it(store: Store) -> None:
+    letter = DeadLetter(delivery(1, body=None), DeadReason.RENDER, "a\0b is no time")
+
+    with store.write() as conn:
+        queue.enqueue_dead(conn, [letter], now=NOW)
+
+    with store.read() as conn:
+        (kept,) = pile.search(conn, pile.Choice()).rows
+    assert [kept.error, rows(store)[0].last_error] == ["a\ufffdb is no time"] * 2
+
+
 def test_revived_delivery_is_due_now_with_all_its_attempts(store: Store) -> None:
     letter = DeadLetter(delivery(1), DeadReason.RENDER, "no")
     with store.write() as conn:
