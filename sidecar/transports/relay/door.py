@@ -52,8 +52,8 @@ class Door:
             bare = replace(self.broker, exchange="", queue="", dead_letter_queue="")
             link = Link(bare, self.credentials, deadline, self.way, declares=False, heartbeat_s=heartbeat_s)
         except Dropped as error:
-            text = "closed the connection; are user name, password and virtual host right?"
-            raise BrokerUnavailable(f"dispatch.broker: {self.broker.address} {text}") from error
+            shut = said("closed the connection; are user name, password and virtual host right?")
+            raise BrokerUnavailable(broker_says(self.broker, shut)) from error
         except BROKEN as error:
             raise self.unavailable(error) from error
         if _version(link) < _OLDEST:
