@@ -9,7 +9,8 @@ from math import inf
 
 from sidecar.bridge import batches
 from sidecar.bridge.inbox import Inbox, Reader
-from sidecar.bridge.staff import FIRST, Staff
+from sidecar.bridge.lines import Lines
+from sidecar.bridge.staff import Staff
 from sidecar.clock import Clock
 from sidecar.model import Attempt, Claimed, Delivery
 from sidecar.settings import BatchSettings, Service
@@ -17,6 +18,7 @@ from sidecar.settings import BatchSettings, Service
 _READ_AHEAD_S = 1.5  # a round takes up to 0.2 s; of many services each claim costs as much as for many rows
 _MOST_AHEAD = 1_000
 _COUNTED_S = 0.1
+_MOST_ABREAST = 16  # twice as many get no more done, and wait for each other longer
 # A sleep is cut into pieces, so that it also ends by a clock that is turned by hand.
 _PIECE_S = 0.05
 
@@ -88,7 +90,6 @@ class Lane:
         service: Service,
         capacity: int,
         *,
-        at_first: int,
         manners: Manners,
         clock: Clock,
         desk: Desk,
@@ -108,10 +109,11 @@ class Lane:
         self.clock = clock
         self.desk = desk
         self._closing = threading.Event()
+        self.lines = Lines(service, capacity, clock)
         self._inbox: Inbox[Group] = Inbox()
         self._threads: dict[int, threading.Thread] = {}
         # With a rate limit there is a free sender for each, so that each goes out at its moment.
-        first = capacity if service.rate_limit is not None else min(at_first, FIRST)
+        first = capacity if service.rate_limit is not None else 1
         self._staff = Staff(first, capacity)
 
     @property
@@ -180,6 +182,11 @@ class Lane:
     def busy(self) -> int:
         """How many of its senders have something to send."""
         return min(self._staff.number, self._requests)
+
+    @property
+    def abreast(self) -> int:
+        """How many requests each sender may have in flight where answers come at once. Asked by senders."""
+        return max(min(self.capacity // self._staff.number, _MOST_ABREAST), 1)
 
     def is_spare(self, number: int) -> bool:
         """Whether this sender is one too many. Asked by the senders."""

@@ -1,10 +1,12 @@
 """What a sender does with what it takes out of its lane: one request, or many messages at once."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from math import inf
 
 from sidecar.bridge import batches
+from sidecar.bridge.flights import Flights
 from sidecar.bridge.inbox import Reader
 from sidecar.bridge.lanes import Group, InHand, Lane, Sent
 from sidecar.gateway.line import Line
@@ -22,40 +24,38 @@ def work(lane: Lane, inbox: Reader[Group], number: int) -> None:
                 lane.desk.hand_back(sent)
             if lane.is_spare(number) and not inbox.keeps:
                 break
+        lane.lines.close_one()
     finally:
-        sender.close()
+        if lane.closing:
+            lane.lines.close()
 
 
 class _Sender:
-    """One thread's lines to one service; there are as many as rules' own timeouts."""
+    """What one thread does for one service."""
 
     def __init__(self, lane: Lane, inbox: Reader[Group]) -> None:
         self._lane, self._inbox = lane, inbox
-        self._lines: dict[float, Line] = {}
+        self._flights = Flights(lane.lines, lane.desk.may_send)
 
     def send(self, items: Group) -> Iterator[Sequence[Sent]]:
-        """Send what shares a request; hand back as fates become known."""
+        """Send what shares a request, or what goes out together with it; hand back as fates become known."""
+        timeout_s = self._lane.timeout_s(items[0].delivery)
+        line = self._lane.lines.borrow(timeout_s)
+        yield from self._send_over(line, items, timeout_s)
+        self._lane.lines.give_back(line, timeout_s)
+
+    def _send_over(self, line: Line, items: Group, timeout_s: float) -> Iterator[Sequence[Sent]]:
         first = items[0]
-        line = self._line(self._lane.timeout_s(first.delivery))
         self._await(first.not_before, line)
         if self._lane.joins(first.delivery):
             yield from self._send_joined(line, items)
         elif line.at_once > 1 and _has_time(first):
             yield self._send_many(line, [first, *self._more_like(first, line.at_once - 1)])
         else:
-            may = self._lane.desk.may_send(first)
-            yield (Sent(first, line.send(first.delivery) if may else None),)
-
-    def close(self) -> None:
-        """Close the connections."""
-        for line in self._lines.values():
-            line.close()
-
-    def _line(self, timeout: float) -> Line:
-        if timeout not in self._lines:
-            service = self._lane.service.model_copy(update={"timeout": timeout})
-            self._lines[timeout] = Line(service, self._lane.clock)
-        return self._lines[timeout]
+            more = self._lane.abreast - 1 if self._flights.were_quick and _has_time(first) else 0
+            going = deque([first, *self._more_like(first, more)])
+            while going:
+                yield from self._flights.send(line, going, timeout_s)
 
     def _await(self, moment: float, line: Line) -> None:
         """Wait for the moment that the rate limit gives, the line made ready meanwhile: that takes time."""

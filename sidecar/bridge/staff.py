@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-FIRST = 4
 _WINDOW_S = 0.2
 _HOLDS_S = 10.0
 _BETTER, _AS_GOOD = 1.1, 0.95  # times the rate before

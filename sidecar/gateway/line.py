@@ -14,7 +14,8 @@ from pydantic import BaseModel, SecretStr
 from sidecar.clock import Clock
 from sidecar.model import Attempt, Delivery, Outcome
 from sidecar.settings import BasicAuth, Service
-from sidecar.transports.base import Request, SendsMany, Transport, open_transport
+from sidecar.transports.base import Request, SendsInSteps, SendsMany, Transport, open_transport
+from sidecar.transports.steps import Steps
 
 _SHORTEST_SECRET = 4
 _LONGEST_TEXT = 4_096
@@ -29,6 +30,7 @@ class Line:
         self._clock = clock
         self._transport: Transport | None = None
         self._many: SendsMany | None = None
+        self._in_steps: SendsInSteps | None = None
         self._secrets = _secrets_of(service)
 
     def prepare(self) -> None:
@@ -39,7 +41,8 @@ class Line:
     @property
     def at_once(self) -> int:
         """How many deliveries `send_many` takes at best. Raises nothing."""
-        self.prepare()
+        if self._transport is None:
+            self.prepare()
         return self._many.at_once if self._many else 1
 
     def send(self, delivery: Delivery) -> Attempt:
@@ -52,6 +55,18 @@ class Line:
         return [
             self.masked(attempt, delivery) for attempt, delivery in zip(answered, deliveries, strict=True)
         ]
+
+    def sending(self, delivery: Delivery) -> Steps[Attempt]:
+        """Send once, in steps where the transport can: the thread need not wait for the answer."""
+        try:
+            transport, request = self._open(), _request(delivery, self.keep_bytes)
+            if self._in_steps is None:
+                attempt = transport.send(request)
+            else:
+                attempt = yield from self._in_steps.sending(request)
+        except Exception as error:  # noqa: BLE001 - as for one
+            attempt = self._broken(error)
+        return self.masked(attempt, delivery)
 
     def call(self, delivery: Delivery, *, keep_bytes: int = 0) -> Attempt:
         """Send once and return the answer as it came, up to `keep_bytes` of a good one."""
@@ -71,6 +86,8 @@ class Line:
         capture = self._service.capture
         good = attempt.outcome is Outcome.DELIVERED
         kept = attempt.response if capture.response or not good else None
+        if good and kept is None and not capture.request and attempt.response is None:
+            return attempt
         return replace(
             attempt,
             error=self._masked(attempt.error),
@@ -116,6 +133,7 @@ class Line:
         if self._transport is None:
             transport = self._transport = open_transport(self._service, self._clock)
             self._many = transport if isinstance(transport, SendsMany) else None
+            self._in_steps = transport if isinstance(transport, SendsInSteps) else None
         return self._transport
 
     def without_secrets(self, text: str) -> str:

@@ -10,6 +10,7 @@ from sidecar.clock import Clock
 from sidecar.errors import ConfigError
 from sidecar.model import Attempt
 from sidecar.settings import Service
+from sidecar.transports.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ class SendsMany(Protocol):
 
     def send_many(self, requests: Sequence[Request]) -> list[Attempt]:
         """Send each once and wait for the answers, all within the service's timeout."""
+        ...
+
+
+@runtime_checkable
+class SendsInSteps(Protocol):
+    """What a transport may do, too: send, and let its thread do other things until the answer is there."""
+
+    def sending(self, request: Request) -> Steps[Attempt]:
+        """Do what `send` does in steps."""
         ...
 
 

@@ -68,13 +68,25 @@ class OneConnection(httpx.BaseTransport):
         return self._was_reused and not self._deadline.heard
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.ask(request)
+        return self.answer()
+
+    def ask(self, request: httpx.Request) -> int | None:
+        """Send a request; return the number of the socket to wait at for the answer, if there is one."""
         self._deadline.heard = False
         url, headers, proxy = request.url, request.headers.raw, self._way.proxy
         target = url.raw_path
         if proxy and url.scheme == "http":
             target = b"http://" + url.netloc + target
             headers = [*headers, *proxy.headers]
-        return self._to(url).ask(request, target, headers)
+        connection = self._to(url)
+        connection.ask(request, target, headers)
+        return connection.fileno()
+
+    def answer(self) -> httpx.Response:
+        """Return the answer when its head is there. Its body is read as it is asked for."""
+        assert self._connection is not None
+        return self._connection.answer()
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -1,6 +1,7 @@
 """One HTTP message and its answer, for REST, SOAP and WSDLs alike: token, one deadline, and whom to blame."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from sidecar.transports.deadline import Deadline
 from sidecar.transports.network import AddressRefused
 from sidecar.transports.oauth import desk_of
 from sidecar.transports.proxy import Unsent
+from sidecar.transports.steps import Steps, finished
 from sidecar.transports.words import broken_off, forbidden, hung_up, no_way, unanswered, unconnected
 
 EXCERPT = 2_048
@@ -83,8 +85,12 @@ class Exchange:
 
         Only a `trusted` host gets a token. Raises Trouble; the next message then goes over a new connection.
         """
+        return finished(self.sending(message, keep, trusted=trusted))
+
+    def sending(self, message: httpx.Request, keep: int, *, trusted: bool = True) -> Steps[Answer]:
+        """Do the same in steps."""
         try:
-            answer = self._authorized(message, keep) if trusted else self._twice(message, keep)
+            answer = yield from (self._authorized if trusted else self._twice)(message, keep)
             self._require_past_proxy(message.url, answer.status)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             self.close()
@@ -102,39 +108,43 @@ class Exchange:
             text = text.replace(secret, _STARS) if text else text
         return text
 
-    def _authorized(self, message: httpx.Request, keep: int) -> Answer:
+    def _authorized(self, message: httpx.Request, keep: int) -> Steps[Answer]:
         """Send with a token where one is needed; once more with another where the service refuses it."""
         if self._desk is None or "authorization" in message.headers:
-            return self._twice(message, keep)
+            return (yield from self._twice(message, keep))
         token = partial(self._desk.token, self._deadline, self._way)
-        answer = self._twice(self._with_token(message, token()), keep)
+        answer = yield from self._twice(self._with_token(message, token()), keep)
         if answer.status != httpx.codes.UNAUTHORIZED:
             return answer
-        return self._twice(self._with_token(message, token(instead_of=self._token)), keep)
+        return (yield from self._twice(self._with_token(message, token(instead_of=self._token)), keep))
 
     def _with_token(self, message: httpx.Request, token: str) -> httpx.Request:
         self._token = token
         message.headers["Authorization"] = f"Bearer {token}"
         return message
 
-    def _twice(self, message: httpx.Request, keep: int) -> Answer:
+    def _twice(self, message: httpx.Request, keep: int) -> Steps[Answer]:
         """Send once more if a kept connection turned out to be closed by the server."""
         try:
-            return self._once(message, keep)
+            return (yield from self._once(message, keep))
         except (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError):
             if not self._connection.was_stale:
                 raise
         except httpcore.ConnectionNotAvailable:
             pass  # HTTP/2: the server said that it takes no more requests on this connection, nor this one
         self.close()
-        return self._once(message, keep)
+        return (yield from self._once(message, keep))
 
-    def _once(self, message: httpx.Request, keep: int) -> Answer:
-        answer = self._connection.handle_request(message)
+    def _once(self, message: httpx.Request, keep: int) -> Steps[Answer]:
+        socket = self._connection.ask(message)
+        if socket is not None:
+            yield socket
+        answer = self._connection.answer()
+        assert isinstance(answer.stream, httpx.SyncByteStream)
         try:
-            body, length, ended = _read(answer, keep)
+            body, length, ended = _read(answer.stream, keep)
         finally:
-            answer.close()
+            answer.stream.close()
         if not ended:
             self.close()  # what is still to come would be in the way of the next answer
         return Answer(answer.status_code, answer.headers, body, length <= keep)
@@ -178,13 +188,13 @@ def address(url: httpx.URL) -> str:
     return f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
 
 
-def _read(answer: httpx.Response, keep: int) -> tuple[bytes, int, bool]:
+def _read(pieces: Iterable[bytes], keep: int) -> tuple[bytes, int, bool]:
     """Read the answer to its end, so that the connection can be kept, but keep only its beginning.
 
     Returns that, the length of all that was read, and whether the end was reached.
     """
     kept, length, most = bytearray(), 0, max(keep, LONGEST_ANSWER)
-    for piece in answer.iter_raw():
+    for piece in pieces:
         kept += piece[: max(keep - len(kept), 0)]
         length += len(piece)
         if length > most:

@@ -10,6 +10,7 @@ from sidecar.transports.base import Request
 from sidecar.transports.exchange import EXCERPT, Answer, Exchange, Trouble, Verdict
 from sidecar.transports.outgoing import Outgoing
 from sidecar.transports.status import classify, refusal, retry_after
+from sidecar.transports.steps import Steps, finished
 
 
 class HttpTransport:
@@ -23,9 +24,12 @@ class HttpTransport:
         self._success, self._again = status_set(service.success_status), status_set(service.retry_status)
 
     def send(self, request: Request) -> Attempt:
+        return finished(self.sending(request))
+
+    def sending(self, request: Request) -> Steps[Attempt]:
         started_at, start = self._clock.now(), self._clock.monotonic()
         self._exchange.start(self._service.timeout)
-        verdict = self._deliver(request)
+        verdict = yield from self._deliver(request)
         return Attempt(
             verdict.outcome,
             started_at,
@@ -39,14 +43,14 @@ class HttpTransport:
     def close(self) -> None:
         self._exchange.close()
 
-    def _deliver(self, request: Request) -> Verdict:
+    def _deliver(self, request: Request) -> Steps[Verdict]:
         try:
             message = self._message(request)
         except (httpx.InvalidURL, ValueError) as error:
             return Verdict(Outcome.INVALID, said("it cannot be sent: %(why)s", why=text_of(error)))
         keep = max(EXCERPT, request.keep_bytes)
         try:
-            return self._judged(self._exchange.send(message, keep), request)
+            return self._judged((yield from self._exchange.sending(message, keep)), request)
         except Trouble as trouble:
             return Verdict(trouble.outcome, str(trouble))
 
@@ -67,7 +71,7 @@ class HttpTransport:
             None if good else refusal(answer.status, answer.headers),
             answer.status,
             answer.text(len(answer.body)) if request.keep_bytes or not good else None,
-            retry_after(answer.headers.get("retry-after"), self._clock.now()),
+            None if good else retry_after(answer.headers.get("retry-after"), self._clock.now()),
         )
 
 

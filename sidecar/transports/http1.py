@@ -36,13 +36,23 @@ class Http1:
         last = self._reading
         return (last is None or last.reusable) and not self._stream.get_extra_info("is_readable")
 
-    def ask(self, request: httpx.Request, target: bytes, headers: Headers) -> httpx.Response:
-        """Send a request; return the answer when its head is there. Its body is read as it is asked for."""
-        self._send(_head(request.method, target, headers), request.content)
-        reading = self._reading = _Reading(bodiless=request.method == "HEAD")
+    def ask(self, request: httpx.Request, target: bytes, headers: Headers) -> None:
+        """Send a request."""
+        self._send(_head(request.method, target, headers), request.read())
+        self._reading = _Reading(bodiless=request.method == "HEAD")
+
+    def answer(self) -> httpx.Response:
+        """Return the answer when its head is there. Its body is read as it is asked for."""
+        reading = self._reading
+        assert reading is not None
         while not reading.headed:
             self._hear(reading)
         return httpx.Response(reading.status, headers=reading.headers, stream=_Body(self, reading))
+
+    def fileno(self) -> int:
+        """Return the socket's number, to wait for the answer together with others."""
+        number: int = self._stream.get_extra_info("socket").fileno()
+        return number
 
     def close(self) -> None:
         """Close the socket."""

@@ -16,24 +16,29 @@ class Http2:
         self._connection = httpcore.HTTPConnection(
             origin, ssl_context=tls, http2=True, network_backend=network
         )
+        self._asked: httpcore.Request | None = None
 
     @property
     def usable(self) -> bool:
         """Whether another request may go out."""
         return self._connection.is_available() and not self._connection.has_expired()
 
-    def ask(
-        self, request: httpx.Request, target: bytes, headers: Sequence[tuple[bytes, bytes]]
-    ) -> httpx.Response:
-        """Send a request; return the answer when its head is there. Its body is read as it is asked for."""
+    def ask(self, request: httpx.Request, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Note a request: httpcore sends it and waits for the answer in one step."""
         url = self._url
         where = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target)
         assert isinstance(request.stream, httpx.SyncByteStream)
-        answer = self._connection.handle_request(
-            httpcore.Request(request.method, where, headers=headers, content=request.stream)
-        )
+        self._asked = httpcore.Request(request.method, where, headers=headers, content=request.stream)
+
+    def answer(self) -> httpx.Response:
+        """Send it; return the answer when its head is there. Its body is read as it is asked for."""
+        assert self._asked is not None
+        answer = self._connection.handle_request(self._asked)
         assert isinstance(answer.stream, Iterable)
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, self))
+
+    def fileno(self) -> None:
+        """Return nothing to wait for: nothing was sent yet."""
 
     def close(self) -> None:
         """Close the socket."""

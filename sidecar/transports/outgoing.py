@@ -13,6 +13,7 @@ from sidecar.transports.credentials import put, standing_headers
 from sidecar.transports.signing import keys_of, signature_headers
 
 _SMALLEST_PACKED = 1_024
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # also without a body: RFC 9110, 8.6
 
 
 class Outgoing:
@@ -35,13 +36,23 @@ class Outgoing:
         for some in headers:
             put(merged, some)
         put(merged, {"webhook-id": delivery_id, "Idempotency-Key": delivery_id})
-        # What is signed is the body that the receiver has after it has unpacked it.
-        put(merged, signature_headers(self._signing_keys, delivery_id, body or b"", now=self._clock.now()))
+        if self._signing_keys:
+            # What is signed is the body that the receiver has after it has unpacked it.
+            now = self._clock.now()
+            put(merged, signature_headers(self._signing_keys, delivery_id, body or b"", now=now))
         if self._service.gzip and len(body or b"") > _SMALLEST_PACKED and "content-encoding" not in merged:
             merged["Content-Encoding"] = "gzip"
             # Without the time: retries send the same bytes.
             body = gzip.compress(body or b"", mtime=0)
-        return httpx.Request(method, _parsed(with_key(self._service, url)), headers=merged, content=body)
+        return _framed(method, _parsed(with_key(self._service, url)), merged, body or b"")
+
+
+def _framed(method: str, url: httpx.URL, headers: httpx.Headers, body: bytes) -> httpx.Request:
+    """Return the request. httpx would add these two headers as well, and take four times as long."""
+    framing = [(b"Host", url.netloc)]
+    if body or method.upper() in _WITH_LENGTH:
+        framing.append((b"Content-Length", b"%d" % len(body)))
+    return httpx.Request(method, url, headers=framing + headers.raw, stream=httpx.ByteStream(body))
 
 
 @lru_cache(maxsize=1024)

@@ -4,11 +4,14 @@ import math
 import select
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any
 
 import httpcore
 
 from sidecar.transports.deadline import Deadline
+
+_MOMENT_S = 0.001
 
 
 class Stream(httpcore.NetworkStream):
@@ -20,8 +23,7 @@ class Stream(httpcore.NetworkStream):
         self._wire: socket.socket = stream.get_extra_info("socket")
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        left = self._deadline.left()
-        received = self._receive(max_bytes, left if timeout is None else min(timeout, left))
+        received = self._receive(max_bytes, self._seconds(timeout))
         self._deadline.heard = self._deadline.heard or bool(received)
         return received
 
@@ -51,6 +53,11 @@ class Stream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
+    def _seconds(self, most: float | None) -> float:
+        """Return how long to wait. What has come in time is read, however late its turn comes."""
+        left = max(self._deadline.remaining, _MOMENT_S)
+        return left if most is None else min(most, left)
+
     def _receive(self, max_bytes: int, seconds: float) -> bytes:
         return self._stream.read(max_bytes, seconds)
 
@@ -75,9 +82,11 @@ class Plain(Stream):
         return super().get_extra_info(info)
 
     def _receive(self, max_bytes: int, seconds: float) -> bytes:
-        if not self._answers.poll(math.ceil(seconds * 1000)):
-            raise httpcore.ReadTimeout("timed out")
         try:
+            with suppress(BlockingIOError):
+                return self._wire.recv(max_bytes)
+            if not self._answers.poll(math.ceil(seconds * 1000)):
+                raise httpcore.ReadTimeout("timed out")
             return self._wire.recv(max_bytes)
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error

@@ -1,0 +1,135 @@
+"""Several requests of one thread in flight: who waits for whom, and how many there may be."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from sidecar.bridge.flights import Flights
+from sidecar.bridge.lanes import InHand
+from sidecar.bridge.lines import Lines
+from sidecar.clock import FakeClock
+from sidecar.gateway.line import Line
+from sidecar.model import Claimed, Outcome
+from sidecar.settings import Service
+from tests.deliveries import delivery
+from tests.receiver import Behaviour, Exchange, Receiver, answer, hang
+
+_NO_LANE = cast("Any", None)
+
+
+class Flying:
+    """One sender's flights to a receiver that has a path for each delivery: `/1`, `/2` and so on."""
+
+    def __init__(self, receiver: Receiver, clock: FakeClock, *, lines: int, timeout_s: float = 30) -> None:
+        self.receiver, self._timeout_s = receiver, timeout_s
+        self.forbidden: set[int] = set()
+        self.lines = Lines(Service(base_url=receiver.url), lines, clock)
+        self.flights = Flights(self.lines, lambda item: item.claimed.number not in self.forbidden)
+        self.line: Line = self.lines.borrow(timeout_s)
+
+    def send(self, items: deque[InHand]) -> Iterator[dict[int, Outcome | None]]:
+        """Yield what became of which numbers, as it becomes known."""
+        for group in self.flights.send(self.line, items, self._timeout_s):
+            yield {sent.item.claimed.number: sent.attempt.outcome if sent.attempt else None for sent in group}
+
+    def close(self) -> None:
+        self.lines.give_back(self.line, self._timeout_s)
+        self.lines.close()
+
+
+def waiting(count: int) -> deque[InHand]:
+    made = (delivery(number, endpoint=f"/{number}") for number in range(1, count + 1))
+    return deque(InHand(Claimed(one.log_id or 0, one, 0, "t", False), _NO_LANE, 0.0) for one in made)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def flying(receiver: Receiver, clock: FakeClock) -> Iterator[Flying]:
+    """Flights over up to four lines."""
+    made = Flying(receiver, clock, lines=4)
+    yield made
+    made.close()
+
+
+def test_answers_come_back_without_waiting_for_a_slow_one(flying: Flying) -> None:
+    flying.receiver.on("/1", hang(answer()))
+    came = flying.send(waiting(3))
+
+    early: dict[int, Outcome | None] = {}
+    while len(early) < 2:
+        early |= next(came)
+    assert early == {2: Outcome.DELIVERED, 3: Outcome.DELIVERED}
+
+    flying.receiver.released.set()
+    assert [one for one in came if one] == [{1: Outcome.DELIVERED}]
+
+
+def test_no_more_are_in_flight_than_there_are_lines(flying: Flying) -> None:
+    elsewhere = flying.lines.borrow(30)
+    items = waiting(5)
+
+    gone = [number for group in flying.send(items) for number in group]
+
+    assert sorted(gone) == [1, 2, 3]
+    assert [item.claimed.number for item in items] == [4, 5]
+    assert len({one.connection for one in flying.receiver.requests}) == 3
+    flying.lines.give_back(elsewhere, 30)
+
+
+def test_lines_are_free_again_and_their_connections_used_again(flying: Flying) -> None:
+    for _ in range(3):
+        items = waiting(4)
+        assert sum(len(group) for group in flying.send(items)) == 4
+
+    assert len(flying.receiver.requests) == 12
+    assert len({one.connection for one in flying.receiver.requests}) == 4
+
+
+def test_what_must_not_be_sent_any_more_is_handed_back_unsent(flying: Flying) -> None:
+    flying.forbidden = {1, 3}
+
+    fates = {number: fate for group in flying.send(waiting(3)) for number, fate in group.items()}
+
+    assert fates == {1: None, 2: Outcome.DELIVERED, 3: None}
+    assert [one.target for one in flying.receiver.requests] == ["/2"]
+
+
+def test_each_that_gets_no_answer_fails_by_itself(receiver: Receiver, clock: FakeClock) -> None:
+    flying = Flying(receiver, clock, lines=4, timeout_s=0.2)
+    receiver.on("/1", hang())
+    receiver.on("/3", hang())
+    receiver.on("/2", _turning(clock, 0.3))
+
+    fates = {number: fate for group in flying.send(waiting(3)) for number, fate in group.items()}
+
+    assert fates == {1: Outcome.FAILED, 2: Outcome.DELIVERED, 3: Outcome.FAILED}
+    receiver.released.set()
+    flying.close()
+
+
+def test_only_answers_that_come_at_once_are_quick(flying: Flying, clock: FakeClock) -> None:
+    flying.receiver.on("/2", _turning(clock, 0.1))
+    quick = []
+
+    for count in (1, 2, 1):
+        assert sum(len(group) for group in flying.send(waiting(count))) == count
+        quick.append(flying.flights.were_quick)
+
+    assert quick == [True, False, True]
+
+
+def _turning(clock: FakeClock, seconds: float) -> Behaviour:
+    """Answer when so much time has passed."""
+
+    def behave(exchange: Exchange) -> bool:
+        clock.advance(seconds)
+        return answer()(exchange)
+
+    return behave
