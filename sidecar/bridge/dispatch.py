@@ -33,7 +33,7 @@ _log = logging.getLogger("mih.dispatch")
 _MOST_AT_ONCE = 500
 _LINGER_S, _LONGEST_LINGER_S = 0.01, 0.04
 _STARVED_S = 0.02
-_FEW, _MANY = 10, 20  # settlements in a batch
+_FEW, _MANY, _ENOUGH = 10, 20, 200  # settlements in a batch
 _HEALTH_KNOWN_S = 0.25
 _LEAST_SHARE = 4  # requests in flight: one slow answer is not to hold up all of a service
 
@@ -178,16 +178,21 @@ class Dispatcher:
             batch = list(self._sent.get(timeout=wait_s))
         except Empty:
             return []
-        if batch:
+        self._take_into(batch)
+        if 0 < len(batch) < _ENOUGH:
             self._stopping.wait(self._linger_s)
-        with suppress(Empty):
-            while len(batch) < _MOST_AT_ONCE:
-                batch += self._sent.get_nowait()
+            self._take_into(batch)
         longer = len(batch) >= _MANY and self._linger_s < _LONGEST_LINGER_S
         self._linger_s = self._linger_s * 2 if longer else self._linger_s
         if len(batch) < _FEW:
             self._linger_s = _LINGER_S
         return batch
+
+    def _take_into(self, batch: list[Sent]) -> None:
+        """Add what was handed back up to now."""
+        with suppress(Empty):
+            while len(batch) < _MOST_AT_ONCE:
+                batch += self._sent.get_nowait()
 
     def _settle(self) -> None:
         """Settle all that was handed back; what the store cannot hold must not keep the rest from it."""
