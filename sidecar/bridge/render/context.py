@@ -24,7 +24,7 @@ def scope(
     site_url: str = "",
 ) -> dict[str, Any]:
     """Return the names of a template with their values. Mask what must not leave before it gets here."""
-    columns = dict(zip(EVENT_COLUMNS, _values(event), strict=True))
+    columns = dict(zip(EVENT_COLUMNS, _values(event)))  # noqa: B905 - made of the same names
     if event.other_problem:
         # Null would be a lie, for something stood there: a template that uses it fails and says why.
         columns["other"] = Missing(event.other_problem, name="other")

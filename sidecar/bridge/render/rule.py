@@ -52,9 +52,9 @@ class Template:
 
     def endpoint(self, scope: Mapping[str, Any]) -> str:
         """Return the address below the service's own, placeholders written as its kind wants."""
-        if self._programs.endpoint.constant is not None:  # it was judged when it was compiled
-            return self._programs.endpoint.constant.strip()
         address = self._programs.endpoint.run(scope).strip()
+        if self._programs.endpoint.constant is not None:  # it was judged when it was compiled
+            return address
         problem = self._programs.address.problem(address, self._programs.written)
         if problem:
             what = said("%(place)s: %(text)s", place=address[:80], text=problem)
@@ -63,7 +63,8 @@ class Template:
 
     def headers(self, scope: Mapping[str, Any]) -> dict[str, str]:
         """Return the rule's headers."""
-        return {name: program.run(scope).strip() for name, program in self._programs.headers.items()}
+        headers = self._programs.headers
+        return {name: headers[name].run(scope).strip() for name in headers} if headers else {}
 
     def body(self, scope: Mapping[str, Any]) -> str | None:
         """Return the rendered payload, sound in its format; None where the method carries none."""
@@ -72,10 +73,12 @@ class Template:
     def render_all(self, scope: Mapping[str, Any]) -> Rendered:
         """Return the whole request, as a preview shows it and the queue takes it."""
         headers, parcel = self.headers(scope), self._programs.payload.parcel(scope)
-        named = {name.lower(): value for name, value in headers.items()}
-        brought = {name: value for name, value in parcel.headers.items() if name.lower() not in named}
-        content_type = named.get("content-type", parcel.content_type)
-        return Rendered(self.method, self.endpoint(scope), {**brought, **headers}, parcel.body, content_type)
+        brought, content_type = parcel.headers, parcel.content_type
+        if headers:
+            named = {name.lower(): value for name, value in headers.items()}
+            content_type = named.get("content-type", content_type)
+            headers = {name: value for name, value in brought.items() if name.lower() not in named} | headers
+        return Rendered(self.method, self.endpoint(scope), headers or brought, parcel.body, content_type)
 
 
 @dataclass(frozen=True, slots=True)
