@@ -12,17 +12,17 @@ _MANY = 20  # rows from which on it makes good for the two round trips of a save
 _STATEMENT = 500_000  # characters of rows; MySQL takes 4 MB where it takes least
 
 
-def poured(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Insert rows, which all have the same columns, and return whether that was done.
+def poured(conn: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> bool:
+    """Insert rows, given column by column, and return whether that was done.
 
     Where it was not nothing has changed. An ordinary INSERT then does it, or says what is wrong without
     showing values as the driver does. So go in rows of which PostgreSQL has one already: COPY makes no
     exceptions.
     """
     pour = _POURS.get(conn.dialect.name)
-    if pour is None or len(rows) < _MANY:
+    if pour is None or len(next(iter(columns.values()))) < _MANY:
         return False
-    block = _block(conn, table, rows)
+    block = _block(conn, table, columns)
     savepoint = conn.begin_nested()
     raw: Any = conn.connection.dbapi_connection
     try:
@@ -56,17 +56,17 @@ class _Block:
         return map(separator.join, zip(*begins, *columns, strict=True))
 
 
-def _block(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> _Block:
-    """Return rows as columns; one that is null in all rows is left out."""
-    same, varied = dict[str, Any](), dict[str, Sequence[Any]]()
-    for name in rows[0]:
-        column, values = table.c[name], [row[name] for row in rows]
+def _block(conn: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> _Block:
+    """Return columns as they are written; one that is null in all rows is left out."""
+    same, varied, length = dict[str, Any](), dict[str, Sequence[Any]](), 0
+    for name, values in columns.items():
+        column, length = table.c[name], len(values)
         process = column.type.dialect_impl(conn.dialect).bind_processor(conn.dialect)
-        if values.count(values[0]) < len(values):
+        if values.count(values[0]) < length:
             varied[name] = [process(value) for value in values] if process else values
         elif values[0] is not None or not column.nullable:
             same[name] = process(values[0]) if process else values[0]
-    return _Block(len(rows), same, varied)
+    return _Block(length, same, varied)
 
 
 def _error(conn: Connection) -> type[Exception]:
