@@ -148,6 +148,7 @@ class Harvester:
             site=self.settings.site,
             now=now,
             site_url=self.settings.site_url,
+            columns=wanted.compiled.template.columns,
         )
 
     def _look_up(self, conn: Connection, wanted: Sequence[Judged]) -> Sequence[Mapping[str, lookups.Record]]:

@@ -1,7 +1,7 @@
 """A log row becomes a request here: whether it is wanted, where it goes, and the payload that it carries."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from sidecar.bridge.render.payload import Encoding, Payload, compile_payload
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.template import BrokenRule, Compiler
 from sidecar.errors import TemplateError, said
+from sidecar.model import EVENT_COLUMNS
 from sidecar.moodle.lookups import COLUMNS
 from sidecar.settings import Problem
 from sidecar.settings.rule import Rule
@@ -32,12 +33,15 @@ class Rendered:
 class Template:
     """The compiled templates of one rule. Everything raises TemplateError with label, line, column and piece.
 
-    Safe to use from several threads.
+    `needs` are the lookups that are named, `columns` those of the event. Safe to use from several threads.
     """
 
-    def __init__(self, method: str, programs: "_Programs", needs: frozenset[str]) -> None:
+    def __init__(
+        self, method: str, programs: "_Programs", needs: frozenset[str], columns: Sequence[str]
+    ) -> None:
         self.method = method
         self.needs = needs
+        self.columns = columns
         self._programs = programs
 
     def condition(self, scope: Mapping[str, Any]) -> bool:
@@ -124,7 +128,9 @@ def compile_rule(
         raise BrokenRule(problems)
     kept = {name: program for name, program in headers.items() if program is not None}
     programs = _Programs(when, order_by, endpoint, kept, payload, address, rule.endpoint)
-    return Template(rule.method, programs, compiler.needs)
+    named = compiler.names | payload.names
+    columns = [name for name in EVENT_COLUMNS if name in named or "event" in named]
+    return Template(rule.method, programs, named & lookups.keys(), columns)
 
 
 def _literal_problems(rule: Rule) -> list[Problem]:
