@@ -78,7 +78,8 @@ def insert_rows(where: str | Connection, rows: Iterable[Mapping[str, Any]]) -> l
     with _connected(where) as connection:
         ids = [row["id"] for row in wanted if "id" in row]
         # A connection that was lent may commit each statement, and then has no transaction to pour into.
-        if not ids or isinstance(where, Connection) or not poured(connection, LOG, wanted):
+        columns = {name: [row[name] for row in wanted] for name in wanted[0]}
+        if not ids or isinstance(where, Connection) or not poured(connection, LOG, columns):
             statement = insert(LOG).returning(LOG.c.id, sort_by_parameter_order=True)
             ids = list(connection.scalars(statement, wanted))
         if "id" in wanted[0] and connection.dialect.name == "postgresql":

@@ -42,14 +42,6 @@ class Harvest:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """An event and a rule that wants it."""
-
-    compiled: CompiledRule
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """An event, a rule that names it, and why that holds it back; None: it is wanted."""
 
@@ -70,10 +62,14 @@ class Harvester:
     ) -> Harvest:
         """Return what `events` come to. Reads Moodle once per table that a template uses; writes nothing."""
         harvest = Harvest()
-        candidates = self._candidates(events, newest, harvest)
-        records = self._look_up(conn, candidates)
-        for candidate, found in zip(candidates, records, strict=True):
-            self._reap(candidate, found, now, harvest)
+        wanted = list[Judged]()
+        for one in self._pairs(events, lambda _: newest):
+            if one.held is None:
+                wanted.append(one)
+            else:
+                harvest.tally[one.compiled.rule.name, one.held] += 1
+        for one, found in zip(wanted, self._look_up(conn, wanted), strict=True):
+            self._reap(one, found, now, harvest)
         return harvest
 
     def judge(
@@ -84,13 +80,12 @@ class Harvester:
         `newest` says from which moment the age of an event is counted. A `when` that fails holds nothing
         back: the tail makes a dead letter of it.
         """
-        judged = [one for event in events for one in self._pairs(event, newest(event))]
-        free = [Candidate(one.compiled, one.event) for one in judged if one.held is None]
-        records = self._look_up(conn, free)
+        judged = list(self._pairs(events, newest))
+        free = [one for one in judged if one.held is None]
         unmet = {
-            (candidate.compiled.rule.name, candidate.event.id)
-            for candidate, found in zip(free, records, strict=True)
-            if not self._wants(candidate, found, now)
+            (one.compiled.rule.name, one.event.id)
+            for one, found in zip(free, self._look_up(conn, free), strict=True)
+            if not self._wants(one, found, now)
         }
         return [
             replace(one, held=Held.WHEN) if (one.compiled.rule.name, one.event.id) in unmet else one
@@ -98,54 +93,52 @@ class Harvester:
         ]
 
     def render(
-        self, candidate: Candidate, records: Mapping[str, lookups.Record], *, now: datetime
+        self, wanted: Judged, records: Mapping[str, lookups.Record], *, now: datetime
     ) -> Delivery | None:
         """Return the delivery of one event by one rule; None if the rule's condition does not hold."""
-        rule, event, template = candidate.compiled.rule, candidate.event, candidate.compiled.template
-        names = self._scope(candidate, records, now)
+        rule, event, template = wanted.compiled.rule, wanted.event, wanted.compiled.template
+        names = self._scope(wanted, records, now)
         if not template.condition(names):
             return None
         made = template.render_all(names)
+        # By position, in the order of its fields: by name it takes twice as long.
         return Delivery(
-            delivery_id=names["delivery"]["id"],
-            rule=rule.name,
-            rule_version=candidate.compiled.version,
-            service=rule.service,
-            event=event.eventname,
-            log_id=event.id,
-            method=made.method,
-            endpoint=made.endpoint,
-            body=made.body,
-            content_type=made.content_type,
-            created_at=now,
-            event_at=_moment(event.timecreated),
-            headers=made.headers,
-            linger_s=rule.batch.linger if rule.batch else 0,
-            order_key=order_key(self.settings.site, rule.name, template.order_key(names)),
-            expires_at=_after(now, rule.expires_after),
+            names["delivery"]["id"],
+            rule.name,
+            wanted.compiled.version,
+            rule.service,
+            event.eventname,
+            event.id,
+            made.method,
+            made.endpoint,
+            made.body,
+            made.content_type,
+            now,
+            _moment(event.timecreated),
+            made.headers,
+            rule.batch.linger if rule.batch else 0,
+            False,
+            order_key(self.settings.site, rule.name, template.order_key(names)),
+            _after(now, rule.expires_after),
         )
 
-    def _candidates(self, events: Sequence[Event], newest: datetime, harvest: Harvest) -> list[Candidate]:
-        judged = [one for event in events for one in self._pairs(event, newest)]
-        harvest.tally += Counter((one.compiled.rule.name, str(one.held)) for one in judged if one.held)
-        return [Candidate(one.compiled, one.event) for one in judged if one.held is None]
+    def _pairs(self, events: Sequence[Event], newest: Callable[[Event], datetime]) -> Iterator[Judged]:
+        """Yield events with each rule that names them, as that rule sees them, judged by age and columns."""
+        for event in events:
+            for compiled in self.book.for_event(event.eventname):
+                seen = mask(event) if event.anonymous and compiled.rule.anonymous == "mask" else event
+                yield Judged(compiled, seen, compiled.holds_back(seen, newest(event)))
 
-    def _pairs(self, event: Event, newest: datetime) -> Iterator[Judged]:
-        """Yield the event with each rule that names it, as that rule sees it, judged by age and columns."""
-        for compiled in self.book.for_event(event.eventname):
-            seen = mask(event) if event.anonymous and compiled.rule.anonymous == "mask" else event
-            yield Judged(compiled, seen, compiled.holds_back(seen, newest))
-
-    def _wants(self, candidate: Candidate, records: Mapping[str, lookups.Record], now: datetime) -> bool:
+    def _wants(self, wanted: Judged, records: Mapping[str, lookups.Record], now: datetime) -> bool:
         try:
-            return candidate.compiled.template.condition(self._scope(candidate, records, now))
+            return wanted.compiled.template.condition(self._scope(wanted, records, now))
         except Exception:  # noqa: BLE001 - as when the tail renders it: whatever fails here becomes a letter
             return True
 
     def _scope(
-        self, candidate: Candidate, records: Mapping[str, lookups.Record], now: datetime
+        self, wanted: Judged, records: Mapping[str, lookups.Record], now: datetime
     ) -> Mapping[str, Any]:
-        rule, event = candidate.compiled.rule, candidate.event
+        rule, event = wanted.compiled.rule, wanted.event
         return scope(
             event,
             records,
@@ -155,54 +148,52 @@ class Harvester:
             site=self.settings.site,
             now=now,
             site_url=self.settings.site_url,
+            columns=wanted.compiled.template.columns,
         )
 
-    def _look_up(
-        self, conn: Connection, candidates: Sequence[Candidate]
-    ) -> Sequence[Mapping[str, lookups.Record]]:
-        needs = frozenset[str]().union(*(candidate.compiled.template.needs for candidate in candidates))
-        events = [candidate.event for candidate in candidates]
+    def _look_up(self, conn: Connection, wanted: Sequence[Judged]) -> Sequence[Mapping[str, lookups.Record]]:
+        needs = frozenset[str]().union(*(one.compiled.template.needs for one in wanted))
+        events = [one.event for one in wanted]
         return lookups.fetch(conn, events, needs, self.settings.moodle.prefix)
 
     def _reap(
-        self, candidate: Candidate, records: Mapping[str, lookups.Record], now: datetime, harvest: Harvest
+        self, wanted: Judged, records: Mapping[str, lookups.Record], now: datetime, harvest: Harvest
     ) -> None:
-        name = candidate.compiled.rule.name
+        name = wanted.compiled.rule.name
         try:
-            delivery = self.render(candidate, records, now=now)
+            delivery = self.render(wanted, records, now=now)
         except Exception as error:  # noqa: BLE001 - one row that cannot be rendered must not stop the tail
             text = error.text if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
             reason = DeadReason.TOO_LARGE if isinstance(error, PayloadTooLarge) else DeadReason.RENDER
-            self._bury(candidate, reason, text, now, harvest)
+            self._bury(wanted, reason, text, now, harvest)
             return
         if delivery is None:
             harvest.tally[name, Held.WHEN] += 1
             return
-        fault = self._fault(delivery, candidate.compiled.rule)
+        size = size_of(delivery)
+        fault = self._fault(delivery, wanted.compiled.rule, size)
         if fault is not None:
-            self._bury(candidate, *fault, now, harvest)
-        elif candidate.compiled.rule.shadow:
+            self._bury(wanted, *fault, now, harvest)
+        elif wanted.compiled.rule.shadow:
             harvest.tally[name, counts.SHADOW] += 1
         else:
             harvest.deliveries.append(delivery)
-            if (size := size_of(delivery)) > LARGE_PAYLOAD:
+            if size > LARGE_PAYLOAD:
                 harvest.large[name] = size
             harvest.tally[name, counts.QUEUED] += 1
 
-    def _bury(
-        self, candidate: Candidate, reason: DeadReason, error: str, now: datetime, harvest: Harvest
-    ) -> None:
-        rule = candidate.compiled.rule
+    def _bury(self, wanted: Judged, reason: DeadReason, error: str, now: datetime, harvest: Harvest) -> None:
+        rule = wanted.compiled.rule
         if rule.shadow:
             harvest.tally[rule.name, counts.SHADOW_FAILED] += 1
             return
-        harvest.letters.append(self._letter(candidate, reason, error, now))
+        harvest.letters.append(self._letter(wanted, reason, error, now))
         harvest.tally[rule.name, counts.DEAD] += 1
 
-    def _fault(self, delivery: Delivery, rule: Rule) -> tuple[DeadReason, str] | None:
-        """Return why a rendered delivery cannot be sent, or None."""
+    def _fault(self, delivery: Delivery, rule: Rule, size: int) -> tuple[DeadReason, str] | None:
+        """Return why a rendered delivery of so many bytes cannot be sent, or None."""
         service = self.settings.services.get(delivery.service)
-        size = size_of(delivery) if rule.batch is None else joined_octets(size_of(delivery), 1)
+        size = size if rule.batch is None else joined_octets(size, 1)
         if service is not None and size > service.max_payload:
             name = f"services.{delivery.service}.max_payload"
             return DeadReason.TOO_LARGE, _too_large(size, name, service.max_payload)
@@ -213,16 +204,17 @@ class Harvester:
             return DeadReason.INVALID, said(
                 "the endpoint has more than %(n)s characters", n=_LONGEST_ENDPOINT
             )
-        if sum(len(name) + len(value) for name, value in delivery.headers.items()) > _LONGEST_HEADERS:
+        headers = delivery.headers
+        if headers and sum(len(name) + len(headers[name]) for name in headers) > _LONGEST_HEADERS:
             return DeadReason.INVALID, said("the headers have more than %(n)s characters", n=_LONGEST_HEADERS)
         return None
 
-    def _letter(self, candidate: Candidate, reason: DeadReason, error: str, now: datetime) -> DeadLetter:
-        rule, event = candidate.compiled.rule, candidate.event
+    def _letter(self, wanted: Judged, reason: DeadReason, error: str, now: datetime) -> DeadLetter:
+        rule, event = wanted.compiled.rule, wanted.event
         unsent = Delivery(
             delivery_id=self.settings.delivery_id(rule.name, event.id),
             rule=rule.name,
-            rule_version=candidate.compiled.version,
+            rule_version=wanted.compiled.version,
             service=rule.service,
             event=event.eventname,
             log_id=event.id,
@@ -253,7 +245,8 @@ def _too_large(size: int, name: str, most: int) -> str:
 
 def size_of(delivery: Delivery) -> int:
     """Return the bytes of a delivery's payload."""
-    return len(delivery.body.encode()) if delivery.body else 0
+    body = delivery.body or ""
+    return len(body) if body.isascii() else len(body.encode())
 
 
 def _after(now: datetime, seconds: float | None) -> datetime | None:

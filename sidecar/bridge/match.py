@@ -41,7 +41,7 @@ class CompiledRule:
         limit = self.rule.max_event_age
         if limit is not None and event.timecreated < newest.timestamp() - limit:
             return Held.TOO_OLD
-        return Held.WHERE if self.misfits(event) else None
+        return Held.WHERE if self.rule.where and self.misfits(event) else None
 
     def misfits(self, event: Event) -> tuple["Misfit", ...]:
         """Return the columns of `where` that have other values than are wanted."""

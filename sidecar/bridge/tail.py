@@ -165,7 +165,9 @@ class Tail:
             newest = min(now, cursor.caught_up_at or now)
             window, end = self._settings.window, cursor.position if head is None else head
             errand = Errand(names, cursor.position, end, window, limit, harvester, newest, now)
-            ahead, harvest = self._ahead(errand, cursor)
+            ahead, harvest = Ahead((), end, ()), Harvest()
+            if end != cursor.position:
+                ahead, harvest = self._scout.ask(errand)
             due = self._watch.due(now, hurried=head is not None and ahead.position < head)
             behind = look_behind(conn, self._log, names, due, self._settings, now=now, limit=limit)
             if behind.events:
@@ -205,15 +207,6 @@ class Tail:
             if rule not in self._told:
                 self._told.add(rule)
                 _log.warning("tail.large_payload rule=%s bytes=%d: every try sends all of it", rule, size)
-
-    def _ahead(self, errand: Errand, cursor: Cursor) -> tuple[Ahead, Harvest]:
-        """Return what lies ahead and what comes of it; have the piece after that read meanwhile."""
-        if errand.head == cursor.position:
-            return Ahead((), cursor.position, ()), Harvest()
-        ahead, harvest = self._scout.ask(errand)
-        if ahead.position < errand.head and errand.limit > 1:
-            self._scout.send(replace(errand, position=ahead.position))
-        return ahead, harvest
 
     def _alarm(self, cursor: Cursor, head: int) -> Round:
         """Stand still: the log ends before the place that was read already."""

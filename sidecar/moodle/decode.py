@@ -84,6 +84,8 @@ def _tidy(value: Any, depth: int) -> Any:
     """Return `value` fit for JSON and for leaving the house: whole characters, finite numbers, no session."""
     if isinstance(value, str):
         return _whole(value)
+    if value is None or type(value) is int:
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None  # JSON has no word for it
     if not isinstance(value, dict | list):
@@ -100,7 +102,7 @@ def _tidy(value: Any, depth: int) -> Any:
 
 def _whole(text: str) -> str:
     # A lone half of a character can be neither stored nor sent as UTF-8.
-    return _SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def mask(event: Event) -> Event:

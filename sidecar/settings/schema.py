@@ -320,7 +320,8 @@ class Settings(Section):
 
     def delivery_id(self, rule: str, log_id: int) -> str:
         """Return the id of the delivery of a log row by a rule; another one each time the id came again."""
-        times = sum(first <= log_id for first in self.moodle.ids_again_from)
+        again = self.moodle.ids_again_from
+        times = sum(first <= log_id for first in again) if again else 0
         return delivery_id(f"{self.site}#{times}" if times else self.site, rule, log_id)
 
     @property

@@ -1,6 +1,6 @@
 """The places where the databases differ in SQL, each with its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Insert, LargeBinary, Table, bindparam, cast, func
@@ -26,8 +26,16 @@ def insert_new(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -
 
     Not MySQL's INSERT IGNORE: it would also swallow truncation and broken values.
     """
-    if rows and not poured(conn, table, rows):
-        conn.execute(_insert_new(conn, table), list(rows))
+    if rows:
+        insert_columns(conn, table, {name: [row[name] for row in rows] for name in rows[0]})
+
+
+def insert_columns(conn: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Insert rows like `insert_new`, given column by column, with a value for each row."""
+    there_are = any(columns.values())
+    if there_are and not poured(conn, table, columns):
+        rows = zip(*columns.values(), strict=True)
+        conn.execute(_insert_new(conn, table), [dict(zip(columns, row, strict=True)) for row in rows])
 
 
 def _insert_new(conn: Connection, table: Table) -> Insert:

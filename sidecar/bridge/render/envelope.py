@@ -13,6 +13,9 @@ from sidecar.errors import Misfit, TemplateError, said
 from sidecar.gateway import envelope
 from sidecar.gateway.body import Parcel, form_fields
 
+# What envelopes are made of, whatever the template names.
+NAMES = frozenset(("delivery", "site", "eventname", "timecreated", "objecttable", "objectid", "courseid"))
+
 
 def form(body: str, max_size: int) -> str:
     """Return a JSON object as form fields, nested as PHP and so Moodle's web services read them.

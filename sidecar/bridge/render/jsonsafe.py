@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
+from json.encoder import encode_basestring  # what the encoder below calls for text
 from math import isfinite
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
@@ -42,7 +43,7 @@ def json_value(value: Any) -> str:
     """Return a whole JSON value. Raises ValueError or TypeError for what JSON cannot say."""
     kind = type(value)
     if kind is str:
-        return _dump(value)
+        return encode_basestring(value)
     if kind is int:
         return str(value)
     if value is None:
@@ -56,7 +57,7 @@ def json_string(value: Any) -> str:
     """Return what stands between quotes in JSON: nothing for null, JSON text for lists and objects."""
     if type(value) is int:
         return str(value)
-    return _dump(text(value))[1:-1]
+    return encode_basestring(text(value))[1:-1]
 
 
 def text(value: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.bridge.render.envelope import binary, form, statement, structured
+from sidecar.bridge.render.envelope import NAMES, binary, form, statement, structured
 from sidecar.bridge.render.formats import FORM, JSON, TEXT, XML
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.soundness import JSON_PROOF, XML_PROOF, Proof
@@ -43,6 +43,11 @@ class Payload:
     program: Program | None = None
     proof: Proof | None = None
     form_size: int | None = None  # a mapping that becomes form fields, of so many characters at most
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is read of a scope besides what the template names."""
+        return NAMES if self.encoding.format in ("cloudevents", "xapi") else frozenset()
 
     def body(self, scope: Mapping[str, Any]) -> str | None:
         """Return what the template renders to, proven to be sound; None where the method carries none."""

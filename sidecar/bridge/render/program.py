@@ -11,6 +11,7 @@ from jinja2.compiler import generate
 from sidecar.bridge.render.budget import Budget, Overrun, PayloadTooLarge
 from sidecar.bridge.render.foreign import in_words
 from sidecar.bridge.render.jsonsafe import mend
+from sidecar.bridge.render.plain import plain
 from sidecar.bridge.render.sandbox import ENVIRONMENT, RenderContext
 from sidecar.bridge.render.soundness import Flaw, Proof
 from sidecar.bridge.render.source import Sources, sentence
@@ -30,6 +31,7 @@ class Program:
         self._sources = sources
         self._max_size = max_size
         self._constant = constant_text(tree)
+        self._plain = plain(tree.body, max_size)
 
     @property
     def constant(self) -> str | None:
@@ -40,6 +42,11 @@ class Program:
         """Return the rendered text, as it can be written in UTF-8. Raises TemplateError and nothing else."""
         if self._constant is not None:
             return self._constant
+        text = self._plain.text(scope) if self._plain else None
+        return mend(self._run(scope) if text is None else text)
+
+    def _run(self, scope: Mapping[str, Any]) -> str:
+        """Return what the compiled template writes."""
         pieces: list[str] = []
         room = self._max_size
         try:
@@ -53,7 +60,7 @@ class Program:
         # A template is other people's code: whatever it runs into is its error, and must not end ours.
         except Exception as error:
             raise self._explained(error) from error
-        return mend("".join(pieces))
+        return "".join(pieces)
 
     def run_proven(self, scope: Mapping[str, Any], proof: Proof) -> str:
         """Return the rendered text after proving that it is sound."""

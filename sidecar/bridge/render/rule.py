@@ -1,7 +1,7 @@
 """A log row becomes a request here: whether it is wanted, where it goes, and the payload that it carries."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from sidecar.bridge.render.payload import Encoding, Payload, compile_payload
 from sidecar.bridge.render.program import Program
 from sidecar.bridge.render.template import BrokenRule, Compiler
 from sidecar.errors import TemplateError, said
+from sidecar.model import EVENT_COLUMNS
 from sidecar.moodle.lookups import COLUMNS
 from sidecar.settings import Problem
 from sidecar.settings.rule import Rule
@@ -32,12 +33,15 @@ class Rendered:
 class Template:
     """The compiled templates of one rule. Everything raises TemplateError with label, line, column and piece.
 
-    Safe to use from several threads.
+    `needs` are the lookups that are named, `columns` those of the event. Safe to use from several threads.
     """
 
-    def __init__(self, method: str, programs: "_Programs", needs: frozenset[str]) -> None:
+    def __init__(
+        self, method: str, programs: "_Programs", needs: frozenset[str], columns: Sequence[str]
+    ) -> None:
         self.method = method
         self.needs = needs
+        self.columns = columns
         self._programs = programs
 
     def condition(self, scope: Mapping[str, Any]) -> bool:
@@ -52,9 +56,9 @@ class Template:
 
     def endpoint(self, scope: Mapping[str, Any]) -> str:
         """Return the address below the service's own, placeholders written as its kind wants."""
-        if self._programs.endpoint.constant is not None:  # it was judged when it was compiled
-            return self._programs.endpoint.constant.strip()
         address = self._programs.endpoint.run(scope).strip()
+        if self._programs.endpoint.constant is not None:  # it was judged when it was compiled
+            return address
         problem = self._programs.address.problem(address, self._programs.written)
         if problem:
             what = said("%(place)s: %(text)s", place=address[:80], text=problem)
@@ -63,7 +67,8 @@ class Template:
 
     def headers(self, scope: Mapping[str, Any]) -> dict[str, str]:
         """Return the rule's headers."""
-        return {name: program.run(scope).strip() for name, program in self._programs.headers.items()}
+        headers = self._programs.headers
+        return {name: headers[name].run(scope).strip() for name in headers} if headers else {}
 
     def body(self, scope: Mapping[str, Any]) -> str | None:
         """Return the rendered payload, sound in its format; None where the method carries none."""
@@ -72,10 +77,12 @@ class Template:
     def render_all(self, scope: Mapping[str, Any]) -> Rendered:
         """Return the whole request, as a preview shows it and the queue takes it."""
         headers, parcel = self.headers(scope), self._programs.payload.parcel(scope)
-        named = {name.lower(): value for name, value in headers.items()}
-        brought = {name: value for name, value in parcel.headers.items() if name.lower() not in named}
-        content_type = named.get("content-type", parcel.content_type)
-        return Rendered(self.method, self.endpoint(scope), {**brought, **headers}, parcel.body, content_type)
+        brought, content_type = parcel.headers, parcel.content_type
+        if headers:
+            named = {name.lower(): value for name, value in headers.items()}
+            content_type = named.get("content-type", content_type)
+            headers = {name: value for name, value in brought.items() if name.lower() not in named} | headers
+        return Rendered(self.method, self.endpoint(scope), headers or brought, parcel.body, content_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,9 @@ def compile_rule(
         raise BrokenRule(problems)
     kept = {name: program for name, program in headers.items() if program is not None}
     programs = _Programs(when, order_by, endpoint, kept, payload, address, rule.endpoint)
-    return Template(rule.method, programs, compiler.needs)
+    named = compiler.names | payload.names
+    columns = [name for name in EVENT_COLUMNS if name in named or "event" in named]
+    return Template(rule.method, programs, named & lookups.keys(), columns)
 
 
 def _literal_problems(rule: Rule) -> list[Problem]:

@@ -1,7 +1,7 @@
 """The payload Jinja2 environment: what a template may read, call and compute, and nothing else."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -204,10 +204,14 @@ def _each(context: RenderContext, items: Iterable[Any], weight: int) -> Iterator
     return context.budget.each(items, weight)
 
 
+def _plain_text(value: Any) -> str:
+    return str(value) if isinstance(value, str) else text(value)
+
+
 @pass_context
-def _plain_text(context: RenderContext, value: Any) -> str:
-    # This text is gathered in memory before anybody counts it, so it is counted here.
-    written = str(value) if isinstance(value, str) else text(value)
+def _counted_text(context: RenderContext, value: Any) -> str:
+    # This text may be gathered in memory before anybody counts it, so it is counted here.
+    written = _plain_text(value)
     context.budget.take(len(written))
     return written
 
@@ -223,11 +227,11 @@ def _slice(value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def _concat(values: list[Any]) -> str:
-    return "".join(str(value) if isinstance(value, str) else text(value) for value in values)
+    return "".join(map(_plain_text, values))
 
 
-# Names with a blank: no template can write them.
-_ESCAPERS: dict[str, Any] = {
+# Names with a blank: no template can write them. These know nothing but the value.
+PLAIN_ESCAPERS: Mapping[str, Callable[[Any], str]] = {
     "json value": json_value,
     "json string": json_string,
     "path piece": path_piece,
@@ -240,6 +244,10 @@ _ESCAPERS: dict[str, Any] = {
     "xml cdata": xml_cdata,
     "plain text": _plain_text,
     "a truth": _truth,
+}
+_ESCAPERS: dict[str, Any] = {
+    **PLAIN_ESCAPERS,
+    "plain text": _counted_text,
     "each one": _each,
     "a slice": metered(_slice),
     "a concatenation": metered(_concat),

@@ -37,12 +37,12 @@ class BrokenRule(TemplateError):
 
 
 class Compiler:
-    """Turns the texts of one rule into programs; gathers what is wrong and which lookups they need."""
+    """Turns the texts of one rule into programs; gathers what is wrong and which names they read."""
 
     def __init__(self, names: Names, max_size: int) -> None:
         self._names = names
         self.max_size = max_size
-        self.needs: frozenset[str] = frozenset()
+        self.names: frozenset[str] = frozenset()
         self.problems: list[Problem] = []
 
     def condition(self, label: str, text: str) -> Program | None:
@@ -81,7 +81,7 @@ class Compiler:
         try:
             tree = nodes.Template(parse(work), lineno=1)
             tree.set_environment(ENVIRONMENT)
-            self.needs |= work.needs
+            self.names |= work.names
             if not work.problems:
                 return Program(tree, work.sources, self.max_size)
         except Mistake as mistake:
@@ -104,7 +104,7 @@ class _Work:
     def __init__(self, names: Names) -> None:
         self.sources = Sources()
         self.problems: list[Mistake] = []
-        self.needs: frozenset[str] = frozenset()
+        self.names: frozenset[str] = frozenset()
         self._names = names
 
     def text(self, label: str, text: str, form: Format) -> list[nodes.Node]:
@@ -185,7 +185,7 @@ class _Work:
                 found = (node for node in tree.find_all(nodes.Name) if node.name == name)
                 number = min((node.lineno for node in found if node.ctx == "load"), default=1)
                 self.problems.append(Mistake(self._names.unknown(name), number))
-        self.needs |= self._names.lookups & used
+        self.names |= used
 
 
 def _names_read(tree: nodes.Template) -> set[str]:

@@ -1,6 +1,6 @@
 """What the tests of rendering share: an event, its names, and one call from template to text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.bridge.render import BrokenRule, Template, compile_rule, scope
 from sidecar.errors import TemplateError
-from sidecar.model import Event
+from sidecar.model import EVENT_COLUMNS, Event
 from sidecar.moodle.lookups import Record, missing
 from sidecar.settings.rule import Rule
 
@@ -43,7 +43,9 @@ def make_event(**changes: Any) -> Event:
     return Event(**fields | changes)
 
 
-def make_scope(lookups: Mapping[str, Record] | None = None, **changes: Any) -> dict[str, Any]:
+def make_scope(
+    lookups: Mapping[str, Record] | None = None, *, columns: Sequence[str] = EVENT_COLUMNS, **changes: Any
+) -> dict[str, Any]:
     """Return the names of an event with changes, a user of a nasty name and a course that is gone."""
     found = {"user": Record({"firstname": NASTY, "lastname": None}), "course": missing("course")}
     return scope(
@@ -54,6 +56,7 @@ def make_scope(lookups: Mapping[str, Record] | None = None, **changes: Any) -> d
         delivery_id="5f0d",
         site="campus",
         now=datetime(2026, 3, 2, 8, tzinfo=UTC),
+        columns=columns,
     )
 
 
@@ -65,7 +68,8 @@ def make_template(payload: Any = None, *, max_size: int = 1_048_576, **options: 
 
 def render(payload: Any, **changes: Any) -> str:
     """Return the body for an event with changes."""
-    body = make_template(payload).body(make_scope(**changes))
+    template = make_template(payload)
+    body = template.body(make_scope(columns=template.columns, **changes))
     assert body is not None
     return body
 
@@ -81,5 +85,5 @@ def failure(payload: Any, **changes: Any) -> str:
     """Return why a payload that can be loaded cannot be rendered."""
     template = make_template(payload)
     with pytest.raises(TemplateError) as caught:
-        template.body(make_scope(**changes))
+        template.body(make_scope(columns=template.columns, **changes))
     return str(caught.value)

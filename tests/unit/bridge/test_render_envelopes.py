@@ -22,8 +22,9 @@ def sent(encoding: Encoding, payload: Any = None, *, method: str = "POST", **cha
     rule = Rule.model_validate(
         {"name": "r", "event": "*", "service": "crm", "payload": payload, "method": method}
     )
-    scope = make_scope(**changes) | {"delivery": {"id": DELIVERY}}
-    return compile_rule(rule, encoding).render_all(scope)
+    template = compile_rule(rule, encoding)
+    scope = make_scope(columns=template.columns, **changes) | {"delivery": {"id": DELIVERY}}
+    return template.render_all(scope)
 
 
 def message(made: Rendered) -> HTTPMessage:
