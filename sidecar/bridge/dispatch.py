@@ -228,7 +228,7 @@ class Dispatcher:
         del self._unsettled[:number]
         self._circuits.update(seen)
         for sent in batch:
-            sent.item.lane.done(sent.item)
+            sent.item.lane.done(sent)
         policies = {sent.item.claimed.number: self._retry(sent) for sent in batch}
         for settlement in valid:
             tell(settlement, 1 + policies[settlement.claimed.number].most_retries)

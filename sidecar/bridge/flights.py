@@ -5,14 +5,11 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from sidecar.bridge.lanes import InHand, Sent
+from sidecar.bridge.lanes import QUICK_MS, InHand, Sent
 from sidecar.bridge.lines import Lines
 from sidecar.gateway.line import Line
 from sidecar.model import Attempt
 from sidecar.transports.steps import Steps
-
-# A service that lets us wait for longer gets a thread for each request: no answer then waits for another.
-_QUICK_MS = 15.0
 
 
 class Flights:
@@ -66,7 +63,7 @@ class Flights:
         except StopIteration as end:
             attempt: Attempt = end.value
             self._landed.append(Sent(item, attempt))
-            self.were_quick = self.were_quick and attempt.latency_ms < _QUICK_MS
+            self.were_quick = self.were_quick and attempt.latency_ms < QUICK_MS
         else:
             self._answers.register(socket, select.POLLIN)
             self._under_way[socket] = item, steps

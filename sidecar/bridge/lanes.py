@@ -16,7 +16,9 @@ from sidecar.model import Attempt, Claimed, Delivery
 from sidecar.settings import BatchSettings, Service
 
 _READ_AHEAD_S = 1.5  # a round takes up to 0.2 s; of many services each claim costs as much as for many rows
-_MOST_AHEAD = 1_000
+_LEAST_AHEAD, _MOST_AHEAD = 50, 1_000
+# A service that lets us wait for longer gets a thread for each request: no answer then waits for another.
+QUICK_MS = 15.0
 _COUNTED_S = 0.1
 _MOST_ABREAST = 16  # twice as many get no more done, and wait for each other longer
 # A sleep is cut into pieces, so that it also ends by a clock that is turned by hand.
@@ -104,6 +106,7 @@ class Lane:
         self._turns = count()
         self._requests = 0
         self._rate = 0.0
+        self._was_quick = False
         self._over = self._finished = 0
         self._counted_at = clock.monotonic()
         self.clock = clock
@@ -138,7 +141,7 @@ class Lane:
     def room(self) -> int:
         """How many more requests to claim: enough for all senders, and for what they finish in an instant.
 
-        A service that answers slowly gets nothing in advance, since what waits here is lost time elsewhere.
+        A service that answers slowly gets little in advance, since what waits here is lost time elsewhere.
         Nothing is claimed for a few free places while most are taken: each claim has its cost. With a rate
         limit, too, each has a free sender of its own. Where rules send batches nothing is claimed in advance
         either: they may be large.
@@ -146,6 +149,8 @@ class Lane:
         if self.service.rate_limit is not None:
             return max(self.capacity - self._requests, 0)
         ahead = 0 if self.manners.batches else min(int(self._rate * _READ_AHEAD_S), _MOST_AHEAD)
+        if self._was_quick and not self.manners.batches:
+            ahead = max(ahead, _LEAST_AHEAD)
         target = self.capacity + ahead
         room = target - self._requests
         return room if room * 4 >= target else 0
@@ -210,8 +215,10 @@ class Lane:
                 self._threads[number] = thread
                 thread.start()
 
-    def done(self, item: InHand) -> None:
+    def done(self, sent: Sent) -> None:
         """Forget a delivery that is settled."""
+        item, attempt = sent.item, sent.attempt
+        self._was_quick = attempt is not None and attempt.latency_ms < QUICK_MS
         self.in_hand.pop(item.claimed.number, None)
         if not item.last:
             return
