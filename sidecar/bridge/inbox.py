@@ -1,6 +1,6 @@
 """What senders of one service take their work out of: one thing, or what fits together with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -32,6 +32,11 @@ class Reader(Generic[T]):
     def get(self) -> T | None:
         """Return the next thing, as soon as there is one; None: it is over."""
         return self._kept.pop() if self._kept else self._waiting.get()
+
+    def put_back(self, things: Iterable[T]) -> None:
+        """Let others have what was taken out too much."""
+        for thing in things:
+            self._waiting.put(thing)
 
     @property
     def keeps(self) -> bool:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from math import inf
@@ -11,6 +11,7 @@ from sidecar.bridge import batches
 from sidecar.bridge.inbox import Inbox, Reader
 from sidecar.bridge.lines import Lines
 from sidecar.bridge.staff import Staff
+from sidecar.bridge.turnstile import Turnstile
 from sidecar.clock import Clock
 from sidecar.model import Attempt, Claimed, Delivery
 from sidecar.settings import BatchSettings, Service
@@ -73,6 +74,7 @@ class Desk:
     may_send: Callable[[InHand], bool]
     next_times: Callable[["Lane"], tuple[float, float] | None]  # of the rate limit; None: none to be had
     draw: Callable[[], float]
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from sidecar.model import Attempt
 
 _log = logging.getLogger("mih.dispatch")
 
+_MOST_TAKEN = 32  # out of the inbox at a time, for requests that are in flight together
+
 
 def work(lane: Lane, inbox: Reader[Group], number: int) -> None:
     """Send until the lane is closed or has senders enough: the whole life of a sender's thread."""
@@ -35,7 +37,7 @@ class _Sender:
 
     def __init__(self, lane: Lane, inbox: Reader[Group]) -> None:
         self._lane, self._inbox = lane, inbox
-        self._flights = Flights(lane.lines, lane.desk.may_send)
+        self._flights = Flights(lane.lines, lane.desk.turnstile, lane.desk.may_send)
 
     def send(self, items: Group) -> Iterator[Sequence[Sent]]:
         """Send what shares a request, or what goes out together with it; hand back as fates become known."""
@@ -52,10 +54,10 @@ class _Sender:
         elif line.at_once > 1 and _has_time(first):
             yield self._send_many(line, [first, *self._more_like(first, line.at_once - 1)])
         else:
-            more = self._lane.abreast - 1 if self._flights.were_quick and _has_time(first) else 0
+            more = _MOST_TAKEN - 1 if self._flights.were_quick and _has_time(first) else 0
             going = deque([first, *self._more_like(first, more)])
-            while going:
-                yield from self._flights.send(line, going, timeout_s)
+            yield from self._flights.send(going, line, timeout_s, abreast=self._lane.abreast)
+            self._inbox.put_back([item] for item in going)
 
     def _await(self, moment: float, line: Line) -> None:
         """Wait for the moment that the rate limit gives, the line made ready meanwhile: that takes time."""

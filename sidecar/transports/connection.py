@@ -71,17 +71,15 @@ class OneConnection(httpx.BaseTransport):
         self.ask(request)
         return self.answer()
 
-    def ask(self, request: httpx.Request) -> int | None:
-        """Send a request; return the number of the socket to wait at for the answer, if there is one."""
+    def ask(self, request: httpx.Request) -> Http1 | None:
+        """Send a request; return where to wait for the answer, None where that is one step with sending."""
         self._deadline.heard = False
         url, headers, proxy = request.url, request.headers.raw, self._way.proxy
         target = url.raw_path
         if proxy and url.scheme == "http":
             target = b"http://" + url.netloc + target
             headers = [*headers, *proxy.headers]
-        connection = self._to(url)
-        connection.ask(request, target, headers)
-        return connection.fileno()
+        return self._to(url).ask(request, target, headers)
 
     def answer(self) -> httpx.Response:
         """Return the answer when its head is there. Its body is read as it is asked for."""

@@ -136,9 +136,11 @@ class Exchange:
         return (yield from self._once(message, keep))
 
     def _once(self, message: httpx.Request, keep: int) -> Steps[Answer]:
-        socket = self._connection.ask(message)
-        if socket is not None:
-            yield socket
+        coming = self._connection.ask(message)
+        if coming is not None:
+            yield coming.fileno()
+            while not coming.take_in(LONGEST_ANSWER):
+                yield coming.fileno()
         answer = self._connection.answer()
         assert isinstance(answer.stream, httpx.SyncByteStream)
         try:

@@ -36,10 +36,11 @@ class Http1:
         last = self._reading
         return (last is None or last.reusable) and not self._stream.get_extra_info("is_readable")
 
-    def ask(self, request: httpx.Request, target: bytes, headers: Headers) -> None:
-        """Send a request."""
+    def ask(self, request: httpx.Request, target: bytes, headers: Headers) -> "Http1":
+        """Send a request; return where to wait for the answer."""
         self._send(_head(request.method, target, headers), request.read())
         self._reading = _Reading(bodiless=request.method == "HEAD")
+        return self
 
     def answer(self) -> httpx.Response:
         """Return the answer when its head is there. Its body is read as it is asked for."""
@@ -53,6 +54,12 @@ class Http1:
         """Return the socket's number, to wait for the answer together with others."""
         number: int = self._stream.get_extra_info("socket").fileno()
         return number
+
+    def take_in(self, most: int) -> bool:
+        """Take in a piece of the answer; tell whether all of it is there, or more than `most` bytes."""
+        assert self._reading is not None
+        self._hear(self._reading)
+        return self._reading.whole or self._reading.length > most
 
     def close(self) -> None:
         """Close the socket."""
@@ -94,7 +101,7 @@ class _Reading:
         self.headed = self.whole = False
         self._bodiless = bodiless
         self._keeps_alive = self._surplus = False
-        self._length = 0
+        self.length = 0
         self._body: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
 
@@ -108,11 +115,11 @@ class _Reading:
         if self.whole:
             self._surplus = True
             return
-        if self._length == 0 and data[: len(_OPENING)] != _OPENING[: len(data)]:
+        if self.length == 0 and data[: len(_OPENING)] != _OPENING[: len(data)]:
             raise httpcore.RemoteProtocolError(
                 said("its answer begins with %(bytes)s", bytes=repr(data[:40]))
             )  # llhttp takes RTSP, too
-        self._length += len(data)
+        self.length += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -121,7 +128,7 @@ class _Reading:
             self._surplus = True
             if not self.whole:
                 raise httpcore.RemoteProtocolError(str(error) or type(error).__name__) from error
-        if not self.headed and self._length > _LONGEST_HEAD:
+        if not self.headed and self.length > _LONGEST_HEAD:
             raise httpcore.RemoteProtocolError(
                 said("its headers are longer than %(n)s bytes", n=f"{_LONGEST_HEAD:,}")
             )

@@ -37,9 +37,6 @@ class Http2:
         assert isinstance(answer.stream, Iterable)
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer, self))
 
-    def fileno(self) -> None:
-        """Return nothing to wait for: nothing was sent yet."""
-
     def close(self) -> None:
         """Close the socket."""
         self._connection.close()

@@ -9,6 +9,7 @@ import pytest
 from sidecar.bridge.flights import Flights
 from sidecar.bridge.lanes import InHand
 from sidecar.bridge.lines import Lines
+from sidecar.bridge.turnstile import Turnstile
 from sidecar.clock import FakeClock
 from sidecar.gateway.line import Line
 from sidecar.model import Claimed, Outcome
@@ -26,12 +27,14 @@ class Flying:
         self.receiver, self._timeout_s = receiver, timeout_s
         self.forbidden: set[int] = set()
         self.lines = Lines(Service(base_url=receiver.url), lines, clock)
-        self.flights = Flights(self.lines, lambda item: item.claimed.number not in self.forbidden)
+        self.flights = Flights(
+            self.lines, Turnstile(), lambda item: item.claimed.number not in self.forbidden
+        )
         self.line: Line = self.lines.borrow(timeout_s)
 
     def send(self, items: deque[InHand]) -> Iterator[dict[int, Outcome | None]]:
         """Yield what became of which numbers, as it becomes known."""
-        for group in self.flights.send(self.line, items, self._timeout_s):
+        for group in self.flights.send(items, self.line, self._timeout_s, abreast=4):
             yield {sent.item.claimed.number: sent.attempt.outcome if sent.attempt else None for sent in group}
 
     def close(self) -> None:
