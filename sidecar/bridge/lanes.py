@@ -151,7 +151,7 @@ class Lane:
         if self.service.rate_limit is not None:
             return max(self.capacity - self._requests, 0)
         ahead = 0 if self.manners.batches else min(int(self._rate * _READ_AHEAD_S), _MOST_AHEAD)
-        if self._was_quick and not self.manners.batches:
+        if self._was_quick and self.service.max_concurrency is None and not self.manners.batches:
             ahead = max(ahead, _LEAST_AHEAD)
         target = self.capacity + ahead
         room = target - self._requests

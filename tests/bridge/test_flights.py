@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any, cast
 
 import pytest
@@ -23,12 +24,20 @@ _NO_LANE = cast("Any", None)
 class Flying:
     """One sender's flights to a receiver that has a path for each delivery: `/1`, `/2` and so on."""
 
-    def __init__(self, receiver: Receiver, clock: FakeClock, *, lines: int, timeout_s: float = 30) -> None:
-        self.receiver, self._timeout_s = receiver, timeout_s
+    def __init__(
+        self,
+        receiver: Receiver,
+        clock: FakeClock,
+        *,
+        lines: int,
+        timeout_s: float = 30,
+        turnstile: Turnstile | None = None,
+    ) -> None:
+        self.receiver, self.clock, self._timeout_s = receiver, clock, timeout_s
         self.forbidden: set[int] = set()
         self.lines = Lines(Service(base_url=receiver.url), lines, clock)
         self.flights = Flights(
-            self.lines, Turnstile(), lambda item: item.claimed.number not in self.forbidden
+            self.lines, turnstile or Turnstile(), lambda item: item.claimed.number not in self.forbidden
         )
         self.line: Line = self.lines.borrow(timeout_s)
 
@@ -77,13 +86,49 @@ def test_answers_come_back_without_waiting_for_a_slow_one(flying: Flying) -> Non
 def test_no_more_are_in_flight_than_there_are_lines(flying: Flying) -> None:
     elsewhere = flying.lines.borrow(30)
     items = waiting(5)
+    for number in (1, 2, 3, 4, 5):
+        flying.receiver.on(f"/{number}", hang(answer()))
+
+    came: list[dict[int, Outcome | None]] = []
+    sender = Thread(target=lambda: came.extend(flying.send(items)))
+    sender.start()
+    flying.receiver.wait_for(3)
+
+    assert [item.claimed.number for item in items] == [4, 5]
+    flying.receiver.released.set()
+    sender.join()
+    assert sorted(number for group in came for number in group) == [1, 2, 3, 4, 5]
+    assert len({one.connection for one in flying.receiver.requests}) == 3
+    flying.lines.give_back(elsewhere, 30)
+
+
+def test_what_has_not_left_stays_for_others_when_answers_take_their_time(flying: Flying) -> None:
+    flying.receiver.on("/2", _turning(flying.clock, 0.1))
+    items = waiting(12)
 
     gone = [number for group in flying.send(items) for number in group]
 
-    assert sorted(gone) == [1, 2, 3]
-    assert [item.claimed.number for item in items] == [4, 5]
-    assert len({one.connection for one in flying.receiver.requests}) == 3
-    flying.lines.give_back(elsewhere, 30)
+    assert 2 in gone
+    assert 4 <= len(gone) < 12
+    assert [item.claimed.number for item in items] == list(range(len(gone) + 1, 13))
+
+
+def test_who_waits_for_a_slow_answer_keeps_nobody_from_sending(receiver: Receiver, clock: FakeClock) -> None:
+    turnstile = Turnstile(1)
+    slow, other = (Flying(receiver, clock, lines=4, turnstile=turnstile) for _ in range(2))
+    assert all(sum(map(len, one.send(waiting(4)))) == 4 for one in (slow, other))
+    receiver.on("/1", hang(answer()))
+
+    waits = Thread(target=lambda: list(slow.send(waiting(1))))
+    waits.start()
+    receiver.wait_for(9)
+    assert turnstile.enter()
+    turnstile.leave()
+
+    receiver.released.set()
+    waits.join()
+    slow.close()
+    other.close()
 
 
 def test_lines_are_free_again_and_their_connections_used_again(flying: Flying) -> None:
