@@ -30,15 +30,10 @@ class Deadline:
 
     def left(self) -> float:
         """Return the seconds left. Raises httpcore.ReadTimeout when there are none."""
-        left = self.remaining
+        left = self._ends - self._clock.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout("the deadline has passed")
         return left
-
-    @property
-    def remaining(self) -> float:
-        """The seconds left, less than none where it has passed."""
-        return self._ends - self._clock.monotonic()
 
     def left_to_connect(self) -> float:
         """Return the seconds left for the connection. Raises httpcore.ConnectTimeout when there are none."""

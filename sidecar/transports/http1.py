@@ -8,6 +8,7 @@ import httptools
 import httpx
 
 from sidecar.errors import said
+from sidecar.transports.stream import Plain
 
 _PIECE = 65_536
 _LONGEST_HEAD = 102_400
@@ -57,9 +58,10 @@ class Http1:
 
     def take_in(self, most: int) -> bool:
         """Take in a piece of the answer; tell whether all of it is there, or more than `most` bytes."""
-        assert self._reading is not None
-        self._hear(self._reading)
-        return self._reading.whole or self._reading.length > most
+        stream, reading = self._stream, self._reading
+        assert reading is not None
+        reading.take(stream.take(_PIECE) if isinstance(stream, Plain) else stream.read(_PIECE))
+        return reading.whole or reading.length > most
 
     def close(self) -> None:
         """Close the socket."""
@@ -85,11 +87,7 @@ class Http1:
                 raise
 
     def _hear(self, reading: "_Reading") -> None:
-        data = self._stream.read(_PIECE)
-        if data:
-            reading.feed(data)
-        else:
-            reading.end()
+        reading.take(self._stream.read(_PIECE))
 
 
 class _Reading:
@@ -110,8 +108,14 @@ class _Reading:
         """Whether the connection can take another request after this."""
         return self.whole and self._keeps_alive and not self._surplus
 
-    def feed(self, data: bytes) -> None:
-        """Take in what came. Raises RemoteProtocolError for what is no answer in HTTP/1.1."""
+    def take(self, data: bytes) -> None:
+        """Take in what came, or its end. Raises RemoteProtocolError for what is no answer in HTTP/1.1."""
+        if data:
+            self._feed(data)
+        else:
+            self._end()
+
+    def _feed(self, data: bytes) -> None:
         if self.whole:
             self._surplus = True
             return
@@ -133,8 +137,7 @@ class _Reading:
                 said("its headers are longer than %(n)s bytes", n=f"{_LONGEST_HEAD:,}")
             )
 
-    def end(self) -> None:
-        """Take in that nothing more will come. Raises RemoteProtocolError where there should."""
+    def _end(self) -> None:
         if not self.headed:
             raise httpcore.RemoteProtocolError("Server disconnected without sending a response.")
         if not self._ends_with_connection():

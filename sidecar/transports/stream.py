@@ -4,14 +4,11 @@ import math
 import select
 import socket
 import ssl
-from contextlib import suppress
 from typing import Any
 
 import httpcore
 
 from sidecar.transports.deadline import Deadline
-
-_MOMENT_S = 0.001
 
 
 class Stream(httpcore.NetworkStream):
@@ -23,7 +20,8 @@ class Stream(httpcore.NetworkStream):
         self._wire: socket.socket = stream.get_extra_info("socket")
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        received = self._receive(max_bytes, self._seconds(timeout))
+        left = self._deadline.left()
+        received = self._receive(max_bytes, left if timeout is None else min(timeout, left))
         self._deadline.heard = self._deadline.heard or bool(received)
         return received
 
@@ -53,11 +51,6 @@ class Stream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
-    def _seconds(self, most: float | None) -> float:
-        """Return how long to wait. What has come in time is read, however late its turn comes."""
-        left = max(self._deadline.remaining, _MOMENT_S)
-        return left if most is None else min(most, left)
-
     def _receive(self, max_bytes: int, seconds: float) -> bytes:
         return self._stream.read(max_bytes, seconds)
 
@@ -81,12 +74,21 @@ class Plain(Stream):
             return self._wire.fileno() < 0 or bool(self._answers.poll(0))
         return super().get_extra_info(info)
 
-    def _receive(self, max_bytes: int, seconds: float) -> bytes:
+    def take(self, max_bytes: int) -> bytes:
+        """Read what has come, however late its turn comes; where nothing has it waits as `read` does."""
         try:
-            with suppress(BlockingIOError):
-                return self._wire.recv(max_bytes)
-            if not self._answers.poll(math.ceil(seconds * 1000)):
-                raise httpcore.ReadTimeout("timed out")
+            received = self._wire.recv(max_bytes)
+        except BlockingIOError:
+            return self.read(max_bytes)
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+        self._deadline.heard = self._deadline.heard or bool(received)
+        return received
+
+    def _receive(self, max_bytes: int, seconds: float) -> bytes:
+        if not self._answers.poll(math.ceil(seconds * 1000)):
+            raise httpcore.ReadTimeout("timed out")
+        try:
             return self._wire.recv(max_bytes)
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
