@@ -3,6 +3,7 @@
 Each step is a process of its own, so that its memory is its own. Rate and memory are shown step by step.
 """
 
+import gc
 import json
 import os
 import statistics
@@ -191,7 +192,9 @@ def _curve(
 def _read(path: Path) -> None:
     """Read a log to its end in this process; print rows a second after the first round, and memory."""
     with sidecars.opened(path) as hub:
-        hub.tail.run_once()
+        hub.tail.run_once(gently=True)  # without reading ahead, which would be for nothing here
+        gc.collect()
+        gc.freeze()  # as `mih run` does
         with hub.store.read() as conn:
             cursor = cursors.load(conn, hub.settings.site)
         assert cursor

@@ -140,6 +140,7 @@ class Dispatcher:
                     name,
                     service,
                     service.max_concurrency or fair,
+                    at_first=max(share, 1),
                     manners=wanted.manners(name),
                     clock=self._clock,
                     desk=self._desk,

@@ -21,6 +21,7 @@ _LEAST_AHEAD, _MOST_AHEAD = 50, 1_000
 # A service that lets us wait for longer gets a thread for each request: no answer then waits for another.
 QUICK_MS = 15.0
 _COUNTED_S = 0.1
+_FIRST = 4  # senders
 _MOST_ABREAST = 16  # twice as many get no more done, and wait for each other longer
 # A sleep is cut into pieces, so that it also ends by a clock that is turned by hand.
 _PIECE_S = 0.05
@@ -94,6 +95,7 @@ class Lane:
         service: Service,
         capacity: int,
         *,
+        at_first: int,
         manners: Manners,
         clock: Clock,
         desk: Desk,
@@ -118,7 +120,7 @@ class Lane:
         self._inbox: Inbox[Group] = Inbox()
         self._threads: dict[int, threading.Thread] = {}
         # With a rate limit there is a free sender for each, so that each goes out at its moment.
-        first = capacity if service.rate_limit is not None else 1
+        first = capacity if service.rate_limit is not None else min(at_first, _FIRST)
         self._staff = Staff(first, capacity)
 
     @property
@@ -176,9 +178,19 @@ class Lane:
         self._start_senders()
 
     @property
+    def senders(self) -> int:
+        """How many senders there are: a quarter where answers come at once, as each then sends many abreast.
+
+        With a rate limit each request waits for its moment in a thread of its own.
+        """
+        number = self._staff.number
+        some = self._was_quick and self.service.rate_limit is None
+        return max(number // _FIRST, 1) if some else number
+
+    @property
     def pressed(self) -> bool:
         """Whether work waits for senders."""
-        return self._requests > self._staff.number
+        return self._requests > self.senders
 
     @property
     def starved(self) -> bool:
@@ -188,16 +200,16 @@ class Lane:
     @property
     def busy(self) -> int:
         """How many of its senders have something to send."""
-        return min(self._staff.number, self._requests)
+        return min(self.senders, self._requests)
 
     @property
     def abreast(self) -> int:
         """How many requests each sender may have in flight where answers come at once. Asked by senders."""
-        return max(min(self.capacity // self._staff.number, _MOST_ABREAST), 1)
+        return max(min(self.capacity // self.senders, _MOST_ABREAST), 1)
 
     def is_spare(self, number: int) -> bool:
         """Whether this sender is one too many. Asked by the senders."""
-        return number >= self._staff.number
+        return number >= self.senders
 
     def look(self, share: float, *, may_grow: bool) -> None:
         """See whether it has as many senders as get the most done. Called at each round."""
@@ -208,7 +220,7 @@ class Lane:
         self._start_senders()
 
     def _start_senders(self) -> None:
-        for number in range(min(self._staff.number, self._requests)):
+        for number in range(min(self.senders, self._requests)):
             thread = self._threads.get(number)
             if thread is None or not thread.is_alive():
                 work = (self, self._inbox.reader(), number)
