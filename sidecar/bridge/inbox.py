@@ -1,6 +1,7 @@
 """What senders of one service take their work out of: one thing, or what fits together with it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -37,6 +38,21 @@ class Reader(Generic[T]):
         """Let others have what was taken out too much."""
         for thing in things:
             self._waiting.put(thing)
+
+    def rest(self) -> list[T]:
+        """Take out all that is there; what ends other readers stays."""
+        found: list[T] = []
+        ends = 0
+        with suppress(Empty):
+            while True:
+                thing = self._waiting.get_nowait()
+                if thing is None:
+                    ends += 1
+                else:
+                    found.append(thing)
+        for _ in range(ends):
+            self._waiting.put(None)
+        return found
 
     @property
     def keeps(self) -> bool:

@@ -204,8 +204,8 @@ class Lane:
 
     @property
     def abreast(self) -> int:
-        """How many requests each sender may have in flight where answers come at once. Asked by senders."""
-        return max(min(self.capacity // self.senders, _MOST_ABREAST), 1)
+        """How many requests each sender may have in flight: several where answers come at once. They ask."""
+        return max(min(self.capacity // self.senders, _MOST_ABREAST), 1) if self._was_quick else 1
 
     def is_spare(self, number: int) -> bool:
         """Whether this sender is one too many. Asked by the senders."""

@@ -15,7 +15,7 @@ class Lines:
     """
 
     def __init__(self, service: Service, capacity: int, clock: Clock) -> None:
-        self._service, self._clock = service, clock
+        self._service, self._capacity, self._clock = service, capacity, clock
         self._idle: dict[float, deque[Line]] = defaultdict(deque)
         self._permits: SimpleQueue[None] = SimpleQueue()
         for _ in range(capacity):
@@ -39,17 +39,21 @@ class Lines:
         self._idle[timeout_s].append(line)
         self._permits.put(None)
 
-    def close_one(self) -> None:
-        """Close the connection of a line that nobody uses: there are fewer senders now."""
-        for idle in tuple(self._idle.values()):
-            if _closed(idle):
-                break
+    def keep(self, most: int) -> None:
+        """Close connections that nobody uses until there are no more than so many: fewer are wanted now."""
+        while self._number > most and any(_closed(idle) for idle in tuple(self._idle.values())):
+            pass
 
     def close(self) -> None:
         """Close all that nobody uses. Asked by each sender when it ends; the last one leaves none."""
         for idle in tuple(self._idle.values()):
             while _closed(idle):
                 pass
+
+    @property
+    def _number(self) -> int:
+        """How many there are, lent and idle."""
+        return self._capacity - self._permits.qsize() + sum(map(len, tuple(self._idle.values())))
 
     def _line(self, timeout_s: float) -> Line:
         try:

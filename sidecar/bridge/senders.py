@@ -26,9 +26,11 @@ def work(lane: Lane, inbox: Reader[Group], number: int) -> None:
                 lane.desk.hand_back(sent)
             if lane.is_spare(number) and not inbox.keeps:
                 break
-        lane.lines.close_one()
+        lane.lines.keep(lane.senders * lane.abreast)
     finally:
         if lane.closing:
+            for items in inbox.rest():  # put back by somebody after the end had been announced
+                lane.desk.hand_back([Sent(item, None) for item in items])
             lane.lines.close()
 
 
@@ -54,9 +56,10 @@ class _Sender:
         elif line.at_once > 1 and _has_time(first):
             yield self._send_many(line, [first, *self._more_like(first, line.at_once - 1)])
         else:
-            more = _MOST_TAKEN - 1 if self._flights.were_quick and _has_time(first) else 0
+            abreast = self._lane.abreast if self._flights.were_quick and _has_time(first) else 1
+            more = _MOST_TAKEN - 1 if abreast > 1 else 0
             going = deque([first, *self._more_like(first, more)])
-            yield from self._flights.send(going, line, timeout_s, abreast=self._lane.abreast)
+            yield from self._flights.send(going, line, timeout_s, abreast=abreast)
             self._inbox.put_back([item] for item in going)
 
     def _await(self, moment: float, line: Line) -> None:

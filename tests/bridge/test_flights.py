@@ -140,6 +140,15 @@ def test_lines_are_free_again_and_their_connections_used_again(flying: Flying) -
     assert len({one.connection for one in flying.receiver.requests}) == 4
 
 
+def test_connections_that_are_not_wanted_any_more_are_closed(flying: Flying) -> None:
+    assert sum(len(group) for group in flying.send(waiting(4))) == 4
+
+    flying.lines.keep(2)
+    assert sum(len(group) for group in flying.send(waiting(4))) == 4
+
+    assert len({one.connection for one in flying.receiver.requests}) == 6
+
+
 def test_what_must_not_be_sent_any_more_is_handed_back_unsent(flying: Flying) -> None:
     flying.forbidden = {1, 3}
 
