@@ -1,7 +1,8 @@
 """What the sidecar costs: at rest, with its dashboard on, and a Moodle that writes while it catches up."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -36,10 +37,10 @@ def measure(bench: Bench) -> Iterator[Figure]:
     with ExitStack() as stack:
         watched = [stack.enter_context(_at_rest(bench, name, server)) for name, server in databases]
         time.sleep(_AWAKE_S)
-        awake = [one.take(8) for one in watched]
+        awake = _taken(watched, 8)
         if not bench.quick:
             time.sleep(max(watched[-1].since + AFTER_S + 10 - time.monotonic(), 0))
-        calm = [one.take(bench.pick(8, 60)) for one in watched]  # some jobs come once a minute
+        calm = _taken(watched, bench.pick(8, 60))  # some jobs come once a minute
         for one, before, after in zip(watched, awake, calm, strict=True):
             yield from one.told(before, after, calm=not bench.quick)
 
@@ -70,6 +71,12 @@ class Resting:
         yield Figure(f"{where}: queries", (queries,), "/s", at_most(2) if calm else None, first)
         (pid,) = self.pids["sidecar"]
         yield Figure(f"{where}: memory", (usage.resident_mb(pid),), "MB", at_most(120))
+
+
+def _taken(watched: Sequence[Resting], seconds: float) -> list[usage.Taken]:
+    """Watch all of them at the same time."""
+    with ThreadPoolExecutor(len(watched)) as pool:
+        return list(pool.map(lambda one: one.take(seconds), watched))
 
 
 @contextmanager

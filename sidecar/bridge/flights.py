@@ -33,7 +33,7 @@ class Flights:
         One goes over `line`, which stays the caller's. As soon as one is not answered at once, the rest stays
         in `items`.
         """
-        self._inside = self.were_quick and self._turnstile.enter()
+        self._inside = abreast > 1 and self._turnstile.enter()
         self.were_quick = True
         try:
             yield from self._send(items, line, timeout_s, abreast)
@@ -47,15 +47,14 @@ class Flights:
             if self._landed:
                 yield self._taken()
             self._land(timeout_s)
-            if self.were_quick:
-                self._depart(items, timeout_s, abreast)
+            self._depart(items, timeout_s, abreast)
         for one in self._free:
             if one is not line:
                 self._lines.give_back(one, timeout_s)
         yield self._taken()
 
     def _depart(self, items: deque[InHand], timeout_s: float, abreast: int) -> None:
-        while items:
+        while items and self.were_quick:
             if not self._may_send(items[0]):
                 self._landed.append(Sent(items.popleft(), None))
                 continue

@@ -56,7 +56,8 @@ class _Sender:
         elif line.at_once > 1 and _has_time(first):
             yield self._send_many(line, [first, *self._more_like(first, line.at_once - 1)])
         else:
-            abreast = self._lane.abreast if self._flights.were_quick and _has_time(first) else 1
+            several = line.in_steps and self._flights.were_quick and _has_time(first)
+            abreast = self._lane.abreast if several else 1
             more = _MOST_TAKEN - 1 if abreast > 1 else 0
             going = deque([first, *self._more_like(first, more)])
             yield from self._flights.send(going, line, timeout_s, abreast=abreast)

@@ -45,6 +45,11 @@ class Line:
             self.prepare()
         return self._many.at_once if self._many else 1
 
+    @property
+    def in_steps(self) -> bool:
+        """Whether a thread can have several requests in flight by `sending`. Known when it was made ready."""
+        return self._in_steps is not None
+
     def send(self, delivery: Delivery) -> Attempt:
         """Send once. An Attempt comes back whatever happens, with no secret of the service in it."""
         return self.masked(self.call(delivery, keep_bytes=self.keep_bytes), delivery)
@@ -133,7 +138,7 @@ class Line:
         if self._transport is None:
             transport = self._transport = open_transport(self._service, self._clock)
             self._many = transport if isinstance(transport, SendsMany) else None
-            self._in_steps = transport if isinstance(transport, SendsInSteps) else None
+            self._in_steps = transport if isinstance(transport, SendsInSteps) and transport.in_steps else None
         return self._transport
 
     def without_secrets(self, text: str) -> str:

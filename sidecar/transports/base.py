@@ -61,7 +61,12 @@ class SendsMany(Protocol):
 
 @runtime_checkable
 class SendsInSteps(Protocol):
-    """What a transport may do, too: send, and let its thread do other things until the answer is there."""
+    """What a transport may do, too: send, and let its thread do other things until the answer is there.
+
+    Not `in_steps`: it waits by itself all the same.
+    """
+
+    in_steps: bool
 
     def sending(self, request: Request) -> Steps[Attempt]:
         """Do what `send` does in steps."""

@@ -19,6 +19,7 @@ class HttpTransport:
     def __init__(self, service: Service, clock: Clock) -> None:
         self._service = service
         self._clock = clock
+        self.in_steps = not service.http2
         self._exchange = Exchange(service, clock)
         self._outgoing = Outgoing(service, clock)
         self._success, self._again = status_set(service.success_status), status_set(service.retry_status)

@@ -12,10 +12,12 @@ from sidecar.bridge.lanes import InHand
 from sidecar.bridge.lines import Lines
 from sidecar.bridge.turnstile import Turnstile
 from sidecar.clock import FakeClock
+from sidecar.gateway import line
 from sidecar.gateway.line import Line
-from sidecar.model import Claimed, Outcome
+from sidecar.model import Attempt, Claimed, Outcome
 from sidecar.settings import Service
-from tests.deliveries import delivery
+from sidecar.transports.base import Request
+from tests.deliveries import attempt, delivery
 from tests.receiver import Behaviour, Exchange, Receiver, answer, hang
 
 _NO_LANE = cast("Any", None)
@@ -111,6 +113,27 @@ def test_what_has_not_left_stays_for_others_when_answers_take_their_time(flying:
 
     assert sorted(gone) == [1, 2, 3, 4]
     assert [item.claimed.number for item in items] == list(range(5, 13))
+
+
+def test_what_keeps_the_sender_before_anything_left_keeps_only_itself(
+    flying: Flying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        """A transport that knows no steps."""
+
+        def send(self, _request: Request) -> Attempt:
+            return attempt(Outcome.FAILED, latency_ms=100)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(line, "open_transport", lambda *_: Slow())
+    items = waiting(12)
+
+    fates = [fate for group in flying.send(items) for fate in group.values()]
+
+    assert fates == [Outcome.FAILED]
+    assert len(items) == 11
 
 
 def test_who_waits_for_a_slow_answer_keeps_nobody_from_sending(receiver: Receiver, clock: FakeClock) -> None:
