@@ -11,8 +11,6 @@ from lxml import etree
 
 from tests.receiver import Exchange, Receiver, answer, message
 
-_READING = threading.Lock()  # two threads that read a schema at once take each other's imports away
-
 ENVELOPE = {
     "1.1": "http://schemas.xmlsoap.org/soap/envelope/",
     "1.2": "http://www.w3.org/2003/05/soap-envelope",
@@ -152,6 +150,22 @@ def fault(code: str, reason: str, version: str = "1.1") -> bytes:
     return envelope(f"<e:Fault>{said}</e:Fault>", version)
 
 
+def _schema() -> Any:
+    parser = etree.XMLParser()
+
+    class Local(etree.Resolver):  # type: ignore[misc]  # lxml ships no types
+        def resolve(self, _url: str, _public_id: str, context: Any) -> Any:
+            return self.resolve_string(COMMON_XSD, context)
+
+    parser.resolvers.add(Local())
+    return etree.XMLSchema(etree.fromstring(SIS_XSD.encode(), parser, base_url="memory:/sis.xsd"))
+
+
+# Read once, before there are threads: whoever parses meanwhile may keep an import from being resolved.
+_SCHEMA = _schema()
+_VALIDATING = threading.Lock()  # what is wrong is told by the schema itself
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call that was taken. `fields` are the texts of all elements by their path, attributes with an @."""
@@ -200,27 +214,16 @@ class SoapServer:
         if self._users is not None and not self._knows(document):
             return 500, fault(f"e:{side[0]}", "the security token could not be authenticated", version)
         content = document.find(f"{{{ENVELOPE[version]}}}Body")[0]
-        with _READING:
-            schema = self._schema()
-        if not schema.validate(content):
-            return 500, fault(f"e:{side[0]}", str(schema.error_log.last_error.message), version)
+        with _VALIDATING:
+            problem = None if _SCHEMA.validate(content) else str(_SCHEMA.error_log.last_error.message)
+        if problem:
+            return 500, fault(f"e:{side[0]}", problem, version)
         operation = etree.QName(content).localname
         self.calls.append(Call(operation, version, dict(_flat(content)), headers))
         if operation == "Note":
             return 202, b""
         said = "<number>7</number><at>2026-03-02T08:00:00Z</at>"
         return 200, envelope(f'<EnrolResponse xmlns="{NS}">{said}</EnrolResponse>', version)
-
-    @staticmethod
-    def _schema() -> Any:
-        parser = etree.XMLParser()
-
-        class Local(etree.Resolver):  # type: ignore[misc]  # lxml ships no types
-            def resolve(self, _url: str, _public_id: str, context: Any) -> Any:
-                return self.resolve_string(COMMON_XSD, context)
-
-        parser.resolvers.add(Local())
-        return etree.XMLSchema(etree.fromstring(SIS_XSD.encode(), parser, base_url="memory:/sis.xsd"))
 
     def _knows(self, document: Any) -> bool:
         token = document.find(f".//{{{_WSSE}}}UsernameToken")
