@@ -2,10 +2,11 @@
 
 import math
 import select
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from sidecar.bridge.lanes import QUICK_MS, InHand, Sent
+from sidecar.bridge.lanes import QUICK_MS, InHand, Sent, is_quick
 from sidecar.bridge.lines import Lines
 from sidecar.bridge.turnstile import Turnstile
 from sidecar.gateway.line import Line
@@ -20,38 +21,44 @@ class Flights:
         self._lines, self._turnstile, self._may_send = lines, turnstile, may_send
         self._answers = select.poll()
         self._under_way: dict[int, tuple[InHand, Line, Steps[Attempt]]] = {}
+        self._ends: dict[int, float] = {}
         self._free: list[Line] = []
         self._landed: list[Sent] = []
         self._inside = False
         self.were_quick = False  # whether all the last ones were answered at once
 
     def send(
-        self, items: deque[InHand], line: Line, timeout_s: float, *, abreast: int
+        self,
+        items: deque[InHand],
+        line: Line,
+        timeout_s: float,
+        *,
+        abreast: int,
+        more: Callable[[], Iterable[InHand]] = tuple,
     ) -> Iterator[list[Sent]]:
         """Take deliveries out of `items` and send them, so many at once; yield them as answers come.
 
-        One goes over `line`, which stays the caller's. As soon as one is not answered at once, the rest stays
-        in `items`.
+        One goes over `line`, which stays the caller's. While nobody answers at once `more` can go beside, so
+        that one slow answer holds up nobody else; when it has come the rest stays in `items`.
         """
         self._inside = abreast > 1 and self._turnstile.enter()
         self.were_quick = True
         try:
-            yield from self._send(items, line, timeout_s, abreast)
+            self._free = [line]
+            self._depart(items, timeout_s, abreast)
+            while self._under_way:
+                if self._landed:
+                    yield self._taken()
+                if not self._land(QUICK_MS if abreast > 1 else math.ceil(timeout_s * 1000)):
+                    self._leave()
+                    items.extend(() if items else more())
+                self._depart(items, timeout_s, abreast)
+            yield self._taken()
         finally:
             self._leave()
-
-    def _send(self, items: deque[InHand], line: Line, timeout_s: float, abreast: int) -> Iterator[list[Sent]]:
-        self._free = [line]
-        self._depart(items, timeout_s, abreast)
-        while self._under_way:
-            if self._landed:
-                yield self._taken()
-            self._land(timeout_s)
-            self._depart(items, timeout_s, abreast)
-        for one in self._free:
-            if one is not line:
-                self._lines.give_back(one, timeout_s)
-        yield self._taken()
+            for one in (*self._free, *(lent for _, lent, _ in self._under_way.values())):
+                if one is not line:
+                    self._lines.give_back(one, timeout_s)
 
     def _depart(self, items: deque[InHand], timeout_s: float, abreast: int) -> None:
         while items and self.were_quick:
@@ -63,30 +70,29 @@ class Flights:
             if not self._free:
                 break
             item, line = items.popleft(), self._free.pop()
-            self._go_on(item, line, line.sending(item.delivery))
+            self._go_on(item, line, line.sending(item.delivery), time.monotonic() + timeout_s)
 
-    def _land(self, timeout_s: float) -> None:
-        """Wait for answers. Where they take their time let others pass meanwhile."""
-        ready = self._answers.poll(QUICK_MS) if self._inside else []
-        if not ready:
-            self._leave()
-            ready = self._answers.poll(math.ceil(timeout_s * 1000))
+    def _land(self, wait_ms: float) -> bool:
+        """Take in the answers that come within so long; False where none does."""
+        ready = [socket for socket, _ in self._answers.poll(wait_ms)]
         # Where the time is over each will say so itself.
-        for socket in [socket for socket, _ in ready] or list(self._under_way):
+        late = () if ready else [socket for socket, ends in self._ends.items() if ends <= time.monotonic()]
+        for socket in ready or late:
             self._answers.unregister(socket)
-            self._go_on(*self._under_way.pop(socket))
+            self._go_on(*self._under_way.pop(socket), self._ends.pop(socket))
+        return bool(ready)
 
-    def _go_on(self, item: InHand, line: Line, steps: Steps[Attempt]) -> None:
+    def _go_on(self, item: InHand, line: Line, steps: Steps[Attempt], ends: float) -> None:
         try:
             socket = next(steps)
         except StopIteration as end:
             attempt: Attempt = end.value
             self._free.append(line)
             self._landed.append(Sent(item, attempt))
-            self.were_quick = self.were_quick and attempt.latency_ms < QUICK_MS
+            self.were_quick = self.were_quick and is_quick(attempt)
         else:
             self._answers.register(socket, select.POLLIN)
-            self._under_way[socket] = item, line, steps
+            self._under_way[socket], self._ends[socket] = (item, line, steps), ends
 
     def _leave(self) -> None:
         if self._inside:

@@ -13,7 +13,7 @@ from sidecar.bridge.lines import Lines
 from sidecar.bridge.staff import Staff
 from sidecar.bridge.turnstile import Turnstile
 from sidecar.clock import Clock
-from sidecar.model import Attempt, Claimed, Delivery
+from sidecar.model import Attempt, Claimed, Delivery, Outcome
 from sidecar.settings import BatchSettings, Service
 
 _READ_AHEAD_S = 1.5  # a round takes up to 0.2 s; of many services each claim costs as much as for many rows
@@ -64,6 +64,11 @@ class Sent:
     attempt: Attempt | None
     charged: bool = True
     luck: float | None = None
+
+
+def is_quick(attempt: Attempt) -> bool:
+    """Whether a service answers at once; who fails does not, however quickly."""
+    return attempt.outcome is not Outcome.FAILED and attempt.latency_ms < QUICK_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,7 @@ class Lane:
     def done(self, sent: Sent) -> None:
         """Forget a delivery that is settled."""
         item, attempt = sent.item, sent.attempt
-        self._was_quick = attempt is not None and attempt.latency_ms < QUICK_MS
+        self._was_quick = attempt is not None and is_quick(attempt)
         self.in_hand.pop(item.claimed.number, None)
         if not item.last:
             return

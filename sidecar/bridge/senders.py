@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from math import inf
 
 from sidecar.bridge import batches
@@ -45,8 +46,10 @@ class _Sender:
         """Send what shares a request, or what goes out together with it; hand back as fates become known."""
         timeout_s = self._lane.timeout_s(items[0].delivery)
         line = self._lane.lines.borrow(timeout_s)
-        yield from self._send_over(line, items, timeout_s)
-        self._lane.lines.give_back(line, timeout_s)
+        try:
+            yield from self._send_over(line, items, timeout_s)
+        finally:
+            self._lane.lines.give_back(line, timeout_s)
 
     def _send_over(self, line: Line, items: Group, timeout_s: float) -> Iterator[Sequence[Sent]]:
         first = items[0]
@@ -58,9 +61,10 @@ class _Sender:
         else:
             several = line.in_steps and self._flights.were_quick and _has_time(first)
             abreast = self._lane.abreast if several else 1
-            more = _MOST_TAKEN - 1 if abreast > 1 else 0
-            going = deque([first, *self._more_like(first, more)])
-            yield from self._flights.send(going, line, timeout_s, abreast=abreast)
+            most = _MOST_TAKEN if abreast > 1 else 1
+            more = partial(self._more_like, first, most - 1)
+            going = deque([first, *more()])
+            yield from self._flights.send(going, line, timeout_s, abreast=abreast, more=more)
             self._inbox.put_back([item] for item in going)
 
     def _await(self, moment: float, line: Line) -> None:

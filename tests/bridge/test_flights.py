@@ -1,7 +1,7 @@
 """Several requests of one thread in flight: who waits for whom, and how many there may be."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Thread
 from typing import Any, cast
 
@@ -43,9 +43,11 @@ class Flying:
         )
         self.line: Line = self.lines.borrow(timeout_s)
 
-    def send(self, items: deque[InHand]) -> Iterator[dict[int, Outcome | None]]:
+    def send(
+        self, items: deque[InHand], more: Callable[[], Iterable[InHand]] = tuple
+    ) -> Iterator[dict[int, Outcome | None]]:
         """Yield what became of which numbers, as it becomes known."""
-        for group in self.flights.send(items, self.line, self._timeout_s, abreast=4):
+        for group in self.flights.send(items, self.line, self._timeout_s, abreast=4, more=more):
             yield {sent.item.claimed.number: sent.attempt.outcome if sent.attempt else None for sent in group}
 
     def close(self) -> None:
@@ -102,6 +104,28 @@ def test_no_more_are_in_flight_than_there_are_lines(flying: Flying) -> None:
     assert sorted(number for group in came for number in group) == [1, 2, 3, 4, 5]
     assert len({one.connection for one in flying.receiver.requests}) == 3
     flying.lines.give_back(elsewhere, 30)
+
+
+def test_what_comes_later_goes_beside_an_answer_that_takes_its_time(flying: Flying) -> None:
+    flying.receiver.on("/1", hang(answer()))
+    later = waiting(6)
+    came = flying.send(deque([later.popleft()]), more=lambda: [later.popleft()] if later else [])
+
+    early: dict[int, Outcome | None] = {}
+    while len(early) < 5:
+        early |= next(came)
+    assert early == dict.fromkeys(range(2, 7), Outcome.DELIVERED)
+
+    flying.receiver.released.set()
+    assert [one for one in came if one] == [{1: Outcome.DELIVERED}]
+
+
+def test_who_fails_is_not_quick(flying: Flying) -> None:
+    flying.receiver.on("/2", answer(503))
+
+    assert sum(len(group) for group in flying.send(waiting(2))) == 2
+
+    assert not flying.flights.were_quick
 
 
 def test_what_has_not_left_stays_for_others_when_answers_take_their_time(flying: Flying) -> None:
