@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 # How far ahead moments are given out. What waits for one is in a process's hands, so not far.
 AHEAD_S = 1.0
+# Who has just taken some asks so much later than the others: else the same process might always be first.
+_TURN_S = 0.1
 # How late a moment may be used; later it would add to somebody else's.
 _LATE_S = 0.25
 
@@ -28,7 +30,8 @@ class Slots:
 
     def again_after(self, taken: int) -> datetime:
         """Return when it is worth asking again after that many were taken: moments are given in batches."""
-        return self.moment(taken) - timedelta(seconds=AHEAD_S / 2)
+        turn_s = _TURN_S if taken else 0.0
+        return self.moment(taken) - timedelta(seconds=AHEAD_S / 2 - turn_s)
 
 
 def free_slots(

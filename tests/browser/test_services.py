@@ -98,6 +98,35 @@ def test_a_form_with_problems_is_sound_and_its_links_lead_to_the_fields(visit: V
     page_is_sound(visitor)
 
 
+def test_what_is_said_of_a_field_does_not_move_the_button_that_is_being_pressed(visit: Visit) -> None:
+    page = opened(visit, "/services/-/new").page
+    page.fill("#f-name", "a" * 90)
+    page.fill("#f-base_url", HOSTILE)
+
+    page.hover("text=Create the service")
+    with page.expect_response(lambda answer: "check?field=base_url" in answer.url):
+        page.mouse.down()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    said = page.inner_text("#f-base_url-problem")
+    page.mouse.up()
+    page.wait_for_selector("#problems")
+
+    assert said == ""
+
+
+def test_what_is_said_of_a_field_is_shown_when_the_pointer_is_let_go(visit: Visit) -> None:
+    page = opened(visit, "/services/-/new").page
+    page.fill("#f-base_url", HOSTILE)
+
+    page.hover("h1")
+    with page.expect_response(lambda answer: "check?field=base_url" in answer.url):
+        page.mouse.down()
+    page.mouse.up()
+    page.wait_for_selector("#f-base_url.is-invalid")
+
+    assert page.inner_text("#f-base_url-problem") != ""
+
+
 def test_one_service_and_the_question_before_its_end_are_sound(visit: Visit, site: Site) -> None:
     erp = {"base_url": "https://erp.example.org"}
     site.manage.post("/api/v1/services", json={"name": "erp", "definition": erp})

@@ -222,6 +222,23 @@
     const form = event.target.closest("form[data-adapts]");
     if (form) adapt(form);
   });
+  // A page that moves under a pressed button loses the click: answers wait until the pointer is let go.
+  let pressed = false;
+  const held = new Set();
+  const release = () => {
+    pressed = false;
+    const answers = [...held];
+    held.clear();
+    answers.forEach((request) => request.onload());
+  };
+  document.addEventListener("pointerdown", () => { pressed = true; });
+  // Of a finger's touch the click comes a moment later.
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(release, 100));
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (!pressed) return;
+    event.preventDefault();
+    held.add(event.detail.xhr);
+  });
   // What the server says of a field while it is typed marks the field, too.
   document.addEventListener("htmx:oobAfterSwap", (event) => {
     const said = event.target;

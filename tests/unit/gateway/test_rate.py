@@ -48,10 +48,12 @@ def test_limit_that_was_raised_does_not_wait_for_the_old_one() -> None:
     assert (slots.first, slots.count) == (NOW, 5)
 
 
-def test_asking_again_is_worth_it_when_half_a_second_is_free() -> None:
-    slots = free_slots(None, 10, now=NOW, most=11)
+def test_asking_again_is_worth_it_when_half_a_second_is_free_and_who_took_some_comes_later() -> None:
+    ours = free_slots(None, 10, now=NOW, most=11)
+    theirs = free_slots(ours.moment(11), 10, now=NOW, most=11)
 
-    assert slots.again_after(11) == after(0.6)
+    assert theirs.again_after(0) == after(0.6)
+    assert ours.again_after(11) == after(0.7)
 
 
 @given(
