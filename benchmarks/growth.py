@@ -82,13 +82,13 @@ def curves(bench: Bench, wanted: Range) -> Iterator[Figure]:
     """Yield how rate and memory change over each range, on MariaDB."""
     moodle = bench.log(bench.mariadb, max(wanted.backlog) + _WARM_ROWS)
     reading = Reading(bench, moodle)
-    yield from _curve("backlog", wanted.backlog, reading.point, quick_to=1_000_000)
-    yield from _curve("rules", wanted.rules, lambda size: reading.point(_READ_FOR_RULES, rules=size))
+    yield from _curve("backlog", wanted.backlog, reading.points)
+    yield from _curve("rules", wanted.rules, lambda size: reading.points(_READ_FOR_RULES, rules=size))
     with Receiver() as receiver:
         sending = Sending(bench, receiver)
-        yield from _curve("services", wanted.services, lambda size: sending.point(services=size))
-        yield from _curve("depth of the queue", wanted.depth, lambda size: sending.point(depth=size))
-        yield from _curve("request log", wanted.log, lambda size: sending.point(logged=size))
+        yield from _curve("services", wanted.services, lambda size: sending.points(services=size))
+        yield from _curve("depth of the queue", wanted.depth, lambda size: sending.points(depth=size))
+        yield from _curve("request log", wanted.log, lambda size: sending.points(logged=size))
 
 
 def told_of(name: str, points: Mapping[int, Point]) -> Iterator[Figure]:
@@ -107,8 +107,12 @@ class Reading:
     bench: Bench
     moodle: str
 
-    def point(self, backlog: int, *, rules: int = 1) -> Point:
-        """Read so many rows with so many rules; only the first of them wants any of these rows."""
+    def points(self, backlog: int, *, rules: int = 1) -> Iterator[Point]:
+        """Read so many rows with so many rules, again and again; only the first of them wants any."""
+        for _ in range(_REPEATS):
+            yield self._point(backlog, rules)
+
+    def _point(self, backlog: int, rules: int) -> Point:
         store = self.bench.store(self.bench.mariadb)
         names = unheard_of()
         others = [RULE | {"name": f"rule-{at}", "event": names[at % len(names)]} for at in range(1, rules)]
@@ -137,26 +141,30 @@ class Sending:
     bench: Bench
     receiver: Receiver
 
-    def point(self, *, services: int = 1, depth: int = _SENT, logged: int = 0) -> Point:
-        """Send the first deliveries of a queue so deep, to so many services, with so long a log."""
+    def points(self, *, services: int = 1, depth: int = _SENT, logged: int = 0) -> Iterator[Point]:
+        """Send the first of a queue so deep, to so many services, with so long a log, again and again."""
         store = self.bench.store(self.bench.mariadb)
         names = tuple(f"service-{number}" for number in range(services)) if services > 1 else ("crm",)
         told = {name: {"base_url": self.receiver.url} for name in (*names, "crm")}
         path = sidecars.config(
             self.bench.folder, moodle=store, store=store, receiver=self.receiver.url, services=told
         )
-        with sidecars.opened(path, role="dispatch") as hub:
-            last = queued.write_log(hub.store, logged, now=hub.clock.now()) if logged else 0
-            due = hub.clock.now() + STARTED
-            if services > 1:
-                queued.fill(hub.store, depth + _WARM_SENT, now=due, services=names)
-            else:
-                queued.multiply(hub.store, depth + _WARM_SENT, now=due)
-            self.receiver.reset()
-            with sidecars.running(path, "--role", "dispatch") as (one,):
-                began, warm = _when(hub.store, last, _WARM_SENT)
-                ended, sent = _when(hub.store, last, _WARM_SENT + min(depth, _SENT))
-                return Point((sent - warm) / (ended - began), usage.most_mb(one.pid))
+        with sidecars.opened(path) as hub:
+            if logged:
+                queued.write_log(hub.store, logged, now=hub.clock.now())
+            for _ in range(_REPEATS):
+                queued.top_up(hub.store, depth + _WARM_SENT, now=hub.clock.now() + STARTED, services=names)
+                self.receiver.reset()
+                with sidecars.running(path, "--role", "dispatch") as (one,):
+                    yield _point(hub.store, one.pid, min(depth, _SENT))
+
+
+def _point(store: Database, process: int, wanted: int) -> Point:
+    """Wait until a process is warm and has sent so many; return what it came to."""
+    last = queued.last_try(store)
+    began, warm = _when(store, last, _WARM_SENT)
+    ended, sent = _when(store, last, _WARM_SENT + wanted)
+    return Point((sent - warm) / (ended - began), usage.most_mb(process))
 
 
 def _when(store: Database, after: int, wanted: int) -> tuple[float, int]:
@@ -176,16 +184,15 @@ def unheard_of() -> list[str]:
     return [name for line in lines if (name := json.loads(line)["eventname"]) not in there]
 
 
-def _curve(
-    name: str, sizes: Sequence[int], measured: Callable[[int], Point], *, quick_to: int = 100_000
-) -> Iterator[Figure]:
-    """Measure each step, several times up to the size from which on one takes minutes."""
+def _curve(name: str, sizes: Sequence[int], measured: Callable[[int], Iterator[Point]]) -> Iterator[Figure]:
+    """Measure each step several times."""
     points: dict[int, Point] = {}
     for size in sizes:
-        some = [measured(size) for _ in range(_REPEATS if size <= quick_to else 1)]
+        some = list(measured(size))
         rate = statistics.median(point.rate for point in some)
         points[size] = Point(rate, max(point.memory_mb for point in some))
-        say(f"  {name} {size:,}: {rate:,.0f}/s, {points[size].memory_mb:.0f} MB")
+        each = ", ".join(figure(point.rate) for point in some)
+        say(f"  {name} {size:,}: {rate:,.0f}/s ({each}), {points[size].memory_mb:.0f} MB")
     yield from told_of(name, points)
 
 

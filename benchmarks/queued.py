@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import func, insert, select, text
 
-from sidecar.model import Delivery
+from sidecar.model import Delivery, DeliveryState
 from sidecar.store import queue, stats, tables
 from sidecar.store.engine import Database
 from sidecar.store.latencies import Latencies
@@ -40,14 +40,32 @@ def settled(store: Database, *, after: int = 0) -> int:
         return conn.execute(select(func.count()).where(tables.log.c.id > after)).scalar_one()
 
 
+def last_try(store: Database) -> int:
+    """Return the id of the newest line of the request log; 0 without any."""
+    with store.read() as conn:
+        return conn.execute(select(func.coalesce(func.max(tables.log.c.id), 0))).scalar_one()
+
+
+def top_up(store: Database, depth: int, *, now: datetime, services: tuple[str, ...]) -> None:
+    """See that so many deliveries wait; more than a few for one service are made by MariaDB itself."""
+    with store.read() as conn:
+        made = conn.execute(select(func.count()).select_from(tables.queue)).scalar_one()
+        pending = tables.queue.c.state == DeliveryState.PENDING
+        waiting = conn.execute(select(func.count()).where(pending)).scalar_one()
+    if made or len(services) > 1:
+        fill(store, depth - waiting, now=now, services=services, first=made)
+    else:
+        multiply(store, depth, now=now)
+
+
 def multiply(store: Database, count: int, *, now: datetime) -> None:
     """Make so many deliveries of one, in MariaDB itself: a million takes half a minute."""
     fill(store, 1, now=now)
     _copy(store, "mih_queue", count, {"delivery_id": _UNLIKE, "log_id": "n"})
 
 
-def write_log(store: Database, count: int, *, now: datetime) -> int:
-    """Fill MariaDB's request log with tries of four weeks, already counted; return the last one's id."""
+def write_log(store: Database, count: int, *, now: datetime) -> None:
+    """Fill MariaDB's request log with tries of four weeks, already counted."""
     settled_row = {
         "delivery_id": "00000000-0000-5000-8000-000000000000",
         "rule": "new-user",
@@ -68,9 +86,6 @@ def write_log(store: Database, count: int, *, now: datetime) -> int:
         )
     times = f"created_at - INTERVAL n % {_FOUR_WEEKS_S} SECOND"
     _copy(store, "mih_log", count, {"delivery_id": _UNLIKE, "created_at": times})
-    with store.read() as conn:
-        last: int = conn.execute(select(func.max(tables.log.c.id))).scalar_one()
-    return last
 
 
 def _copy(store: Database, table: str, count: int, varied: dict[str, str]) -> None:
