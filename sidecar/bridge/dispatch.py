@@ -5,15 +5,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import chain
 from math import inf
 from queue import Empty, SimpleQueue
 from random import Random
 
-from sidecar.bridge.calm import Calm
 from sidecar.bridge.effort import Effort
 from sidecar.bridge.engine import Engine, StoreEngine
 from sidecar.bridge.lanes import Desk, InHand, Lane, Sent
+from sidecar.bridge.outlook import Outlook
 from sidecar.bridge.pace import Pace
 from sidecar.bridge.senders import work
 from sidecar.bridge.settle import has_expired, judge, pause_gone, sightings, tell, tell_paused, without_texts
@@ -21,9 +20,8 @@ from sidecar.bridge.terms import Terms
 from sidecar.clock import Clock
 from sidecar.gateway import circuit as breaker
 from sidecar.gateway import health
-from sidecar.model import Circuit, Settlement
+from sidecar.model import Settlement
 from sidecar.settings import DispatchSettings, RetrySettings, Rule, Service
-from sidecar.store import lookout
 from sidecar.store.engine import Database
 from sidecar.store.faults import UNSTORABLE
 from sidecar.store.settle import settle
@@ -32,9 +30,7 @@ _log = logging.getLogger("mih.dispatch")
 
 _MOST_AT_ONCE = 500
 _LINGER_S, _LONGEST_LINGER_S = 0.01, 0.04
-_STARVED_S = 0.02
 _FEW, _MANY, _ENOUGH = 10, 20, 200  # settlements in a batch
-_HEALTH_KNOWN_S = 0.25
 _LEAST_SHARE = 4  # requests in flight: one slow answer is not to hold up all of a service
 
 
@@ -67,18 +63,14 @@ class Dispatcher:
         self._applied: Terms | None = None
         self._chance = chance or Random()  # noqa: S311 - it spreads retries, it keeps no secret
         self._unsettled: list[Sent] = []
-        self._circuits: dict[str, Circuit] = {}
-        self._paused: frozenset[str] = frozenset()
-        self._health_until = 0.0
         self._linger_s = _LINGER_S
         self._effort = Effort()
-        self._calm = Calm(clock)
         self._renew_at = 0.0
         pace = Pace(store, clock)
         self._engine = engine or StoreEngine(store, clock, replica=replica, lease_s=settings.lease)
+        self._outlook = Outlook(store, self._engine, clock, poll_s=settings.poll)
         self._desk = Desk(work, self._sent.put, self._may_send, pace.next_times, self._chance.random)
         self._stopping = threading.Event()
-        self._next_due: datetime | None = None
 
     def configure(self, wanted: Mapping[str, Service], rules: Iterable[Rule] = ()) -> None:
         """Use other services and rules' policies from the next round on. Safe from any thread."""
@@ -153,22 +145,10 @@ class Dispatcher:
         timely = here + timeout_s < item.lease_ends and here <= item.not_after
         timely = timely and not has_expired(item.delivery, self._clock.now())
         leaving = self._stopping.is_set() or item.lane.closing
-        return timely and not leaving and (item.claimed.probe or self._open_to(item.lane.name))
-
-    def _open_to(self, name: str) -> bool:
-        circuit = self._circuits.get(name)
-        return name not in self._paused and (circuit is None or breaker.admits(circuit))
+        return timely and not leaving and (item.claimed.probe or self._outlook.open_to(item.lane.name))
 
     def _wait_s(self) -> float:
-        now = self._clock.now()
-        if any(lane.hot and lane.room and not _paced(lane, now) for lane in self._lanes.values()):
-            return 0
-        if any(lane.starved for lane in self._lanes.values()):
-            return _STARVED_S
-        poll_s = self._calm.every_s(self._settings.poll)
-        if self._next_due is None:
-            return poll_s
-        return min(max((self._next_due - now).total_seconds(), 0), poll_s)
+        return self._outlook.wait_s(self._lanes.values(), self._clock.now())
 
     def _gather(self, wait_s: float) -> list[Sent]:
         """Wait for something to happen, then a moment more, so that settlements come in batches.
@@ -217,17 +197,15 @@ class Dispatcher:
         batch = self._unsettled[:number]
         if not batch:
             return
-        self._calm.stirred()
         with self._store.write() as conn:
             now = self._clock.now()
-            seen = health.record(conn, sightings(batch, now=now), self._circuits, now=now)
+            seen = health.record(conn, sightings(batch, now=now), self._outlook.circuits, now=now)
             settlements = [judge(sent, self._retry(sent), now=now, chance=self._chance) for sent in batch]
             valid = settle(conn, settlements, replica=self._replica, now=now)
             gone = pause_gone(conn, batch, now=now)
-        self._paused |= gone
         tell_paused(gone)
         del self._unsettled[:number]
-        self._circuits.update(seen)
+        self._outlook.settled(seen, gone)
         for sent in batch:
             sent.item.lane.done(sent)
         policies = {sent.item.claimed.number: self._retry(sent) for sent in batch}
@@ -238,7 +216,6 @@ class Dispatcher:
         self._engine.settled(settlements, valid)
         if len(valid) < len(settlements):
             _log.warning("dispatch.lease_lost deliveries=%d", len(settlements) - len(valid))
-        self._next_due = None
 
     def _retry(self, sent: Sent) -> RetrySettings:
         return self._wanted.retry(sent.item.claimed.delivery, sent.item.lane.service)
@@ -248,31 +225,18 @@ class Dispatcher:
         if not any(lane.room for lane in self._lanes.values()):
             return
         now = self._clock.now()
-        due = self._look(now)
+        due = self._outlook.look(self._lanes.values(), now)
         ready = [lane for lane in self._lanes.values() if self._is_ready(lane, due.get(lane.name), now)]
         more = self._engine.claim(ready, now)
         for lane in ready:
             lane.hot = lane.name in more
-        self._next_due = min(chain(self._later(due, now)), default=None)
-
-    def _later(self, due: Mapping[str, datetime], now: datetime) -> list[datetime]:
-        """Return when something will have to be looked at: deliveries due, cooldowns over, free moments."""
-        cooldowns = [circuit.probe_at for circuit in self._circuits.values() if circuit.probe_at]
-        rated = [lane.resume_at for lane in self._lanes.values() if lane.resume_at]
-        drained = [lane.drain_at for lane in self._lanes.values() if lane.drain_at]
-        return [moment for moment in (*due.values(), *cooldowns, *rated, *drained) if moment > now]
-
-    def _callable(self, lane: Lane, now: datetime) -> bool:
-        if not lane.room or lane.name in self._paused or _paced(lane, now):
-            return False
-        circuit = self._circuits.get(lane.name)
-        return circuit is None or breaker.admits(circuit) or breaker.probe_due(circuit, now)
+        self._outlook.expect(self._lanes.values(), due, now)
 
     def _is_ready(self, lane: Lane, due: datetime | None, now: datetime) -> bool:
         """Tell whether to claim for a service together with others; a probe and batches are claimed here."""
-        circuit, waits = self._circuits.get(lane.name), lane.hot or (due is not None and due <= now)
+        circuit, waits = self._outlook.circuits.get(lane.name), lane.hot or (due is not None and due <= now)
         lane.drain_before, lane.hot = circuit.drain_before if circuit else None, False
-        if not self._callable(lane, now):
+        if not self._outlook.may_claim(lane, now):
             return False
         if circuit is not None and not breaker.admits(circuit):
             if waits:
@@ -295,17 +259,6 @@ class Dispatcher:
         full = sum(lane.busy for lane in shared) >= self._settings.concurrency
         for lane in self._lanes.values():
             lane.look(share, may_grow=not (full and lane.service.max_concurrency is None))
-
-    def _look(self, now: datetime) -> Mapping[str, datetime]:
-        """Learn which services can be called, and return when the next delivery of each is due."""
-        every = all(lane.hot or not lane.room for lane in self._lanes.values())
-        if every and self._clock.monotonic() < self._health_until:
-            return {}
-        with self._store.read() as conn:
-            seen = lookout.look(conn)
-        self._paused, self._circuits = seen.paused, seen.circuits
-        self._health_until = self._clock.monotonic() + _HEALTH_KNOWN_S
-        return self._engine.serve(self._lanes.values(), seen, now)
 
     def _renew(self) -> None:
         """Extend the leases of what is in hand, long before they end."""
@@ -331,8 +284,3 @@ class Dispatcher:
 
     def _all_lanes(self) -> list[Lane]:
         return [*self._lanes.values(), *self._leaving]
-
-
-def _paced(lane: Lane, now: datetime) -> bool:
-    """Whether the rate limit has nothing to give yet."""
-    return lane.resume_at is not None and now < lane.resume_at

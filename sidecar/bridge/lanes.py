@@ -164,6 +164,10 @@ class Lane:
         room = target - self._requests
         return room if room * 4 >= target else 0
 
+    def paced(self, now: datetime) -> bool:
+        """Whether the rate limit has nothing to give yet."""
+        return self.resume_at is not None and now < self.resume_at
+
     @property
     def backlog_until(self) -> datetime | None:
         """What was due by then has to leave at the drain rate; None: nothing has."""
