@@ -5,7 +5,7 @@ from typing import Any
 
 from sidecar.clock import FakeClock
 from sidecar.errors import BrokerUnavailable
-from sidecar.scheduler import Steady
+from sidecar.jobs import Steady
 
 
 def test_what_fails_twice_is_a_problem_until_it_works(clock: FakeClock) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, tzinfo
 import pytest
 
 from sidecar import scheduler
-from sidecar.scheduler import Ticker
+from sidecar.jobs import Ticker
 from tests.acceptance.sidecar import eventually
 
 
@@ -21,7 +21,7 @@ class WallClock(datetime):
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_jobs_go_on_when_the_clock_is_set_by_an_hour(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
-    for place in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "sidecar.scheduler"):
+    for place in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "sidecar.jobs"):
         monkeypatch.setattr(f"{place}.datetime", WallClock)
     monkeypatch.setattr(WallClock, "shift", timedelta())
     monkeypatch.setattr(scheduler, "_WALL_S", 0.02)
