@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
-from sidecar import scheduler
+from sidecar import jobs
 from sidecar.jobs import Ticker
 from tests.acceptance.sidecar import eventually
 
@@ -24,7 +24,7 @@ def test_jobs_go_on_when_the_clock_is_set_by_an_hour(monkeypatch: pytest.MonkeyP
     for place in ("apscheduler.schedulers.base", "apscheduler.triggers.interval", "sidecar.jobs"):
         monkeypatch.setattr(f"{place}.datetime", WallClock)
     monkeypatch.setattr(WallClock, "shift", timedelta())
-    monkeypatch.setattr(scheduler, "_WALL_S", 0.02)
+    monkeypatch.setattr(jobs, "_WALL_S", 0.02)
     done: list[int] = []
     ticker = Ticker()
     ticker.every(0.02, lambda: done.append(1), name="job")
