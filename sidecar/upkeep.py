@@ -11,7 +11,20 @@ from sidecar.model import Level, Watched
 from sidecar.moodle.logstore import LogStore
 from sidecar.moodle.watch import Outlook, look
 from sidecar.settings import Settings
-from sidecar.store import audit, counts, cursors, gaps, log, order, queue, replays, replicas, stats, watch
+from sidecar.store import (
+    audit,
+    counts,
+    cursors,
+    gaps,
+    leases,
+    log,
+    order,
+    queue,
+    replays,
+    replicas,
+    stats,
+    watch,
+)
 from sidecar.store.engine import Database
 from sidecar.store.stats import Span, Tally
 from sidecar.store.waiting import bury_expired, has_expired
@@ -41,10 +54,10 @@ def rescue(store: Database, settings: Settings, clock: Clock) -> int:
     lease_s = settings.dispatch.lease
     with store.read() as conn:
         stranded = order.stranded(conn)
-        if not stranded and not queue.has_overdue(conn, now=clock.now(), lease_s=lease_s):
+        if not stranded and not leases.has_overdue(conn, now=clock.now(), lease_s=lease_s):
             return 0
     with store.write() as conn:
-        rescued = queue.rescue(conn, now=clock.now(), lease_s=lease_s)
+        rescued = leases.rescue(conn, now=clock.now(), lease_s=lease_s)
         freed = order.free(conn, stranded)
     if rescued:
         _log.warning("upkeep.rescued deliveries=%d: the process that held them is gone", rescued)

@@ -16,10 +16,10 @@ from sidecar.clock import Clock
 from sidecar.gateway.rate import Slots
 from sidecar.model import Claimed, Waiting
 from sidecar.settings import BatchSettings
-from sidecar.store import ahead, circuits, order, queue, rates
+from sidecar.store import ahead, circuits, leases, order, queue, rates
 from sidecar.store.engine import Database
+from sidecar.store.leases import ANY_TIME, Due
 from sidecar.store.order import Turn
-from sidecar.store.queue import ANY_TIME, Due
 
 _BATCHED_AHEAD_S = 1.0  # of a backlog that goes out in batches: else they would be small
 PROBE_SLACK_S = 10.0
@@ -47,7 +47,7 @@ class Claimer:
         """Claim for services that nothing limits in one transaction: each transaction has its cost."""
         here, limits = self._clock.monotonic(), {lane.name: lane.room for lane in lanes}
         with self._store.write() as conn:
-            claimed = queue.claim(conn, limits, token=self._token(), now=now, lease_s=self._lease_s)
+            claimed = leases.claim(conn, limits, token=self._token(), now=now, lease_s=self._lease_s)
         found: dict[str, list[Claimed]] = defaultdict(list)
         for one in claimed:
             found[one.delivery.service].append(one)
@@ -139,7 +139,7 @@ class Claimer:
         due: Due = ANY_TIME,
     ) -> list[Claimed]:
         token = self._token()
-        return queue.claim(
+        return leases.claim(
             conn, {lane.name: limit}, token=token, now=now, lease_s=self._lease_s, probe=probe, due=due
         )
 

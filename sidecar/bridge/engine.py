@@ -9,7 +9,7 @@ from sidecar.bridge.lanes import Lane
 from sidecar.bridge.pace import Pace
 from sidecar.clock import Clock
 from sidecar.model import Claimed, Settlement, Step
-from sidecar.store import order, queue
+from sidecar.store import leases, order
 from sidecar.store.engine import Database
 from sidecar.store.lookout import Lookout
 
@@ -59,9 +59,9 @@ class StoreEngine(Claimer):
 
     def renew(self, claimed: Sequence[Claimed], until: datetime) -> set[tuple[int, str]]:
         with self._store.write() as conn:
-            return queue.renew(conn, claimed, until=until)
+            return leases.renew(conn, claimed, until=until)
 
     def release(self, claimed: Sequence[Claimed]) -> None:
         if claimed:
             with self._store.write() as conn:
-                queue.release(conn, claimed)
+                leases.release(conn, claimed)

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, select, update
 from sidecar.model import Claimed, DeliveryState, Route, Waiting
 from sidecar.store import order
 from sidecar.store.dialect import among, octets
-from sidecar.store.queue import ANY_TIME, LANES, Due, delivery_of, unexpired
+from sidecar.store.leases import ANY_TIME, Due
+from sidecar.store.queue import LANES, delivery_of, unexpired
 from sidecar.store.tables import queue
 
 

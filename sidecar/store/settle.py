@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, update
 
 from sidecar.model import DeliveryState, Settlement, Step
-from sidecar.store import dlq, log, order, queue
+from sidecar.store import dlq, leases, log, order
 from sidecar.store.dialect import among
 from sidecar.store.tables import queue as table
 
@@ -28,7 +28,7 @@ def settle(
     number of attempts shows. Returns those settlements that were in force.
     """
     log.record(conn, [item for item in settlements if item.attempt], replica=replica)
-    rows = queue.locked(conn, [item.claimed for item in settlements])
+    rows = leases.locked(conn, [item.claimed for item in settlements])
     valid = [item for item in settlements if _in_force(item, rows.get(item.claimed.number))]
     by_step: dict[Step, list[Settlement]] = defaultdict(list)
     for item in valid:

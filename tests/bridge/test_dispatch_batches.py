@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
 from sidecar.model import batch_id
-from sidecar.store import queue
+from sidecar.store import leases, queue
 from tests.bridge.dispatching import Post, idle, until
 from tests.databases import Database
 from tests.receiver import Behaviour, Exchange, Receiver, answer, hang
@@ -237,7 +237,7 @@ def test_killed_in_the_middle_sends_the_same_again_under_the_same_ids(post: Post
 
     post.clock.advance(11)
     with post.store.write() as conn:
-        assert queue.rescue(conn, now=post.clock.now(), lease_s=10) == 5
+        assert leases.rescue(conn, now=post.clock.now(), lease_s=10) == 5
     until(living, lambda: post.states() == {"delivered": 5})
 
     first, second = post.receiver.requests

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
-from sidecar.store import circuits, queue
+from sidecar.store import circuits, leases
 from tests.bridge.dispatching import Post, idle, until
 from tests.databases import Database
 from tests.receiver import Exchange, Receiver, answer, hang
@@ -174,7 +174,7 @@ def test_probe_stays_free_while_there_is_nothing_to_probe_with(post: Post) -> No
     dispatcher = post.dispatcher()
 
     with post.store.write() as conn:
-        queue.claim(conn, {"crm": 1}, token="replica-2#1", now=post.clock.now(), lease_s=60)
+        leases.claim(conn, {"crm": 1}, token="replica-2#1", now=post.clock.now(), lease_s=60)
         dispatcher.run_once()
         conn.rollback()
 

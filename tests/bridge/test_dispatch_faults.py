@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from sidecar.bridge.dispatch import Dispatcher
 from sidecar.clock import FakeClock
-from sidecar.store import queue
+from sidecar.store import leases
 from sidecar.store.tables import dlq
 from sidecar.store.tables import queue as queue_table
 from tests.bridge.dispatching import Post, idle, quiet_clock, until
@@ -83,7 +83,7 @@ def test_what_was_delivered_while_the_store_was_away_for_long_is_not_sent_again(
     post.clock.advance(61)
     post.store.away = False
     with post.store.write() as conn:
-        assert queue.rescue(conn, now=post.clock.now(), lease_s=60) == 3
+        assert leases.rescue(conn, now=post.clock.now(), lease_s=60) == 3
 
     idle(dispatcher)
 
@@ -179,7 +179,7 @@ def test_long_request_keeps_its_lease(post: Post) -> None:
         post.clock.advance(31)
         dispatcher.run_once()
         with post.store.write() as conn:
-            assert queue.rescue(conn, now=post.clock.now(), lease_s=90) == 0
+            assert leases.rescue(conn, now=post.clock.now(), lease_s=90) == 0
     post.receiver.released.set()
     until(dispatcher, lambda: post.states() == {"delivered": 1})
 
@@ -193,7 +193,7 @@ def test_dead_replicas_deliveries_are_sent_by_another_with_the_same_ids(post: Po
     post.clock.advance(61)
 
     with post.store.write() as conn:
-        queue.rescue(conn, now=post.clock.now(), lease_s=60)
+        leases.rescue(conn, now=post.clock.now(), lease_s=60)
     living = post.dispatcher("replica-2")
     until(living, lambda: post.states() == {"delivered": 3})
 

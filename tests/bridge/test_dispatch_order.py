@@ -11,7 +11,7 @@ from sidecar import upkeep
 from sidecar.bridge.replay import replay
 from sidecar.clock import FakeClock
 from sidecar.settings import Settings
-from sidecar.store import order, pile, queue
+from sidecar.store import leases, order, pile, queue
 from tests.bridge.dispatching import Post, idle, passing, until
 from tests.bridge.lines import Protocol, line_up
 from tests.conftest import make_tables
@@ -152,7 +152,7 @@ def test_long_line_does_not_stand_in_the_way_of_others(post: Post) -> None:
         "none": [301, 302, 303],
     }
     with post.store.write() as conn:
-        assert queue.claim(conn, {"crm": 9}, token="t", now=post.clock.now(), lease_s=60) == []
+        assert leases.claim(conn, {"crm": 9}, token="t", now=post.clock.now(), lease_s=60) == []
     assert sum(row.lane == order.HELD for row in post.rows()) == 299
 
 
@@ -182,7 +182,7 @@ def test_delivery_whose_process_died_holds_its_key_until_it_is_taken_over(post: 
     line_up(post, "a", [1, 2])
     post.receiver.on("/crm", hang())
     with post.store.write() as conn:
-        dead = queue.claim(conn, {"crm": 9}, token="dead#1", now=post.clock.now(), lease_s=60)
+        dead = leases.claim(conn, {"crm": 9}, token="dead#1", now=post.clock.now(), lease_s=60)
     post.receiver.on("/crm", protocol)
     dispatcher = post.dispatcher()
 
@@ -217,8 +217,8 @@ def test_replica_that_is_claiming_the_first_keeps_others_from_the_second(post: P
     line_up(post, "a", [1, 2])
     now = post.clock.now()
     with post.store.write() as here, post.store.write() as there:
-        first = queue.claim(here, {"crm": 1}, token="here", now=now, lease_s=60)
-        second = queue.claim(there, {"crm": 9}, token="there", now=now, lease_s=60)
+        first = leases.claim(here, {"crm": 1}, token="here", now=now, lease_s=60)
+        second = leases.claim(there, {"crm": 9}, token="there", now=now, lease_s=60)
 
     assert [one.delivery.log_id for one in first] == [1]
     assert second == []

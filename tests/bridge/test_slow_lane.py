@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sidecar.clock import FakeClock
-from sidecar.store import queue
+from sidecar.store import leases
 from tests.bridge.dispatching import Post, until
 from tests.databases import Database
 from tests.deliveries import numbers
@@ -27,7 +27,7 @@ def test_a_claim_takes_what_is_new_first(post: Post) -> None:
     post.queue(2, first=6)
 
     with post.store.write() as conn:
-        claimed = queue.claim(conn, {"crm": 4}, token="t", now=post.clock.now(), lease_s=30)
+        claimed = leases.claim(conn, {"crm": 4}, token="t", now=post.clock.now(), lease_s=30)
 
     assert numbers(claimed) == [6, 7, 1, 2]
 

@@ -18,7 +18,7 @@ from sidecar.model import (
     Outcome,
     Step,
 )
-from sidecar.store import circuits, deliveries, queue
+from sidecar.store import circuits, deliveries, leases, queue
 from sidecar.store.engine import Database as Store
 from sidecar.store.overview import Obstacle
 from tests.build import loaded
@@ -120,7 +120,7 @@ def test_what_is_being_sent_and_what_was_cancelled_say_so(store: Store, tell: An
     take(store)
     sending = tell()
     with store.write() as conn:
-        queue.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
+        leases.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
         queue.cancel(conn, ["crm-1"], now=NOW)
 
     assert sending.moments[-1].kind is Kind.SENDING

@@ -10,7 +10,7 @@ from sidecar import upkeep
 from sidecar.clock import FakeClock, SystemClock
 from sidecar.model import Claimed, Decision, Settlement, Step
 from sidecar.settings import Settings
-from sidecar.store import log, queue
+from sidecar.store import leases, log, queue
 from sidecar.store.engine import Database
 from sidecar.store.tables import log as log_table
 from sidecar.store.tables import queue as queue_table
@@ -73,7 +73,7 @@ def test_request_log_is_kept_by_days_and_by_rows(store: Database, clock: FakeClo
 def test_what_dead_processes_held_is_free_again(store: Database, clock: FakeClock) -> None:
     with store.write() as conn:
         queue.enqueue(conn, [delivery(1)], now=clock.now())
-        queue.claim(conn, {"crm": 1}, token="gone#1", now=clock.now(), lease_s=60)
+        leases.claim(conn, {"crm": 1}, token="gone#1", now=clock.now(), lease_s=60)
 
     assert upkeep.rescue(store, settings(), clock) == 0
     clock.advance(61)

@@ -18,7 +18,7 @@ from sidecar.model import (
     delivery_id,
 )
 from sidecar.settings import Service
-from sidecar.store import circuits, cursors, dlq, queue, replicas, services
+from sidecar.store import circuits, cursors, dlq, leases, queue, replicas, services
 from sidecar.store.engine import Database
 from sidecar.store.replicas import Replica
 from sidecar.store.settle import settle
@@ -52,7 +52,7 @@ class Seeds:
         """Queue a delivery and have another process claim it."""
         made = self.delivery(log_id)
         with self.store.write() as conn:
-            queue.claim(conn, {made.service: 10}, token="other#1", now=self.clock.now(), lease_s=60)
+            leases.claim(conn, {made.service: 10}, token="other#1", now=self.clock.now(), lease_s=60)
         return made
 
     def delivered(self, log_id: int) -> Delivery:
@@ -130,9 +130,9 @@ class Seeds:
         made = self.delivery(log_id, **changes)
         now = self.clock.now()
         with self.store.write() as conn:
-            claimed = queue.claim(conn, {made.service: 10}, token="us#1", now=now, lease_s=60)
+            claimed = leases.claim(conn, {made.service: 10}, token="us#1", now=now, lease_s=60)
             mine = [item for item in claimed if item.delivery.delivery_id == made.delivery_id]
-            queue.release(conn, [item for item in claimed if item not in mine])
+            leases.release(conn, [item for item in claimed if item not in mine])
             done = [Settlement(mine[0], attempt, decision)]
             settle(conn, done, replica="us", now=now)
         return made

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from sidecar.model import Attempt, Claimed, Decision, Settlement
-from sidecar.store import queue
+from sidecar.store import leases, queue
 from sidecar.store.engine import Database
 from sidecar.store.settle import settle as write
 from sidecar.store.tables import queue as queue_table
@@ -27,7 +27,7 @@ def take(
 ) -> list[Claimed]:
     """Claim what is due."""
     with store.write() as conn:
-        return queue.claim(conn, {service: limit}, token=token, now=at, lease_s=LEASE_S)
+        return leases.claim(conn, {service: limit}, token=token, now=at, lease_s=LEASE_S)
 
 
 def settle(

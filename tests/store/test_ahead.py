@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.model import Decision, Outcome, Route, Step
-from sidecar.store import ahead, queue
+from sidecar.store import ahead, leases
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW, attempt
@@ -125,10 +125,10 @@ def test_many_in_hand_are_kept_and_given_back_piece_by_piece(store: Store) -> No
     later = NOW + timedelta(seconds=90)
 
     with store.write() as conn:
-        kept = queue.renew(conn, held, until=later)
+        kept = leases.renew(conn, held, until=later)
     assert len(kept) == 12_000
     assert {row.leased_until for row in rows(store)} == {later}
 
     with store.write() as conn:
-        queue.release(conn, held)
+        leases.release(conn, held)
     assert {(row.state, row.leased_by) for row in rows(store)} == {("pending", None)}

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.model import DeadLetter, DeadReason, DeliveryState
-from sidecar.store import deliveries, pile, queue
+from sidecar.store import deliveries, leases, pile, queue
 from sidecar.store.engine import Database as Store
 from tests.databases import Database
 from tests.deliveries import NOW, delivery, numbers
@@ -86,7 +86,7 @@ def test_one_claim_serves_many_services_each_up_to_its_limit(store: Store) -> No
             queue.enqueue(conn, [delivery(number, service)], now=NOW)
 
     with store.write() as conn:
-        claimed = queue.claim(conn, {"crm": 2, "erp": 9}, token="a#1", now=NOW, lease_s=LEASE_S)
+        claimed = leases.claim(conn, {"crm": 2, "erp": 9}, token="a#1", now=NOW, lease_s=LEASE_S)
 
     assert [(one.delivery.service, one.delivery.log_id) for one in claimed] == [
         ("crm", 1),
@@ -116,8 +116,8 @@ def test_claims_skip_what_another_replica_is_claiming(store: Store) -> None:
     put(store, 4)
 
     with store.write() as first, store.write() as second:
-        a = queue.claim(first, {"crm": 2}, token="a", now=NOW, lease_s=LEASE_S)
-        b = queue.claim(second, {"crm": 4}, token="b", now=NOW, lease_s=LEASE_S)
+        a = leases.claim(first, {"crm": 2}, token="a", now=NOW, lease_s=LEASE_S)
+        b = leases.claim(second, {"crm": 4}, token="b", now=NOW, lease_s=LEASE_S)
 
     assert numbers(a) == [1, 2]
     assert numbers(b) == [3, 4]
@@ -150,11 +150,11 @@ def test_renewal_keeps_what_is_still_ours(store: Store) -> None:
     (mine, lost) = take(store)
     later = NOW + timedelta(seconds=200)
     with store.write() as conn:
-        queue.release(conn, [lost])
+        leases.release(conn, [lost])
     take(store, 1, token="replica-2#1")
 
     with store.write() as conn:
-        held = queue.renew(conn, [mine, lost], until=later)
+        held = leases.renew(conn, [mine, lost], until=later)
 
     assert held == {(mine.number, "replica-1#1")}
     assert [(row.leased_by, row.leased_until) for row in rows(store)] == [
@@ -173,7 +173,7 @@ def test_rescue_frees_what_the_dead_hold(store: Store, passed_s: float, rescued:
     take(store)
 
     with store.write() as conn:
-        freed = queue.rescue(conn, now=NOW + timedelta(seconds=passed_s), lease_s=LEASE_S)
+        freed = leases.rescue(conn, now=NOW + timedelta(seconds=passed_s), lease_s=LEASE_S)
 
     assert freed == rescued
     expected = (
@@ -191,7 +191,7 @@ def test_rescue_works_in_pieces(store: Store) -> None:
     freed = []
     for _ in range(4):
         with store.write() as conn:
-            freed.append(queue.rescue(conn, now=NOW + timedelta(hours=1), lease_s=LEASE_S, limit=2))
+            freed.append(leases.rescue(conn, now=NOW + timedelta(hours=1), lease_s=LEASE_S, limit=2))
 
     assert freed == [2, 2, 1, 0]
 
@@ -201,7 +201,7 @@ def test_release_gives_back_only_what_is_ours(store: Store) -> None:
     first, _ = take(store)
 
     with store.write() as conn:
-        queue.release(conn, [first])
+        leases.release(conn, [first])
 
     assert [row.state for row in rows(store)] == ["pending", "sending"]
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from sidecar.model import DeadReason, Decision, Outcome, Settlement, Step
-from sidecar.store import dlq, log, pile, queue
+from sidecar.store import dlq, leases, log, pile, queue
 from sidecar.store.engine import Database as Store
 from sidecar.store.settle import settle as write
 from sidecar.store.tables import log as log_table
@@ -171,7 +171,7 @@ def test_lost_lease_is_logged_and_the_delivery_left_alone(store: Store, decision
     put(store)
     late = take(store)
     with store.write() as conn:
-        queue.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
+        leases.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
     take(store, token="replica-2#1", at=NOW + timedelta(hours=1))
 
     valid = settle(store, late, ILL, decision)
@@ -188,7 +188,7 @@ def test_late_success_of_a_rescued_delivery_spares_it_a_second_sending(store: St
     put(store)
     late = take(store)
     with store.write() as conn:
-        queue.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
+        leases.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
 
     valid = settle(store, late, OK, DONE)
 
@@ -200,7 +200,7 @@ def test_late_failure_of_a_rescued_delivery_changes_nothing(store: Store) -> Non
     put(store)
     late = take(store)
     with store.write() as conn:
-        queue.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
+        leases.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
 
     valid = settle(store, late, ILL, Decision(Step.BURY, reason=DeadReason.EXHAUSTED))
 
@@ -213,7 +213,7 @@ def test_success_of_what_a_person_has_ended_changes_nothing(store: Store, end: s
     put(store)
     late = take(store)
     with store.write() as conn:
-        queue.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
+        leases.rescue(conn, now=NOW + timedelta(hours=1), lease_s=60)
         queue.cancel(conn, ["crm-1"], now=NOW)
         if end == "prune":
             queue.prune(conn, before=NOW + timedelta(hours=1), limit=10)
