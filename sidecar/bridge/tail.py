@@ -263,6 +263,8 @@ class Tail:
 
 def _late(behind: Behind, harvest: Harvest) -> Counter[tuple[str, str]]:
     """Return how many deliveries come of rows in gaps that had been given up, by rule."""
+    if not behind.late:
+        return Counter()
     return Counter(
         (delivery.rule or "", counts.LATE)
         for delivery in harvest.deliveries
