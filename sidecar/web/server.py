@@ -50,6 +50,14 @@ class _Listener(uvicorn.Server):
                 await asyncio.wait_for(self._told.wait(), 1)
             tick += 10
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests under way end. Where nobody is connected uvicorn waits for a tenth of a second, too."""
+        if self.server_state.connections:
+            await super().shutdown(sockets)
+            return
+        for one in (*self.servers, *(sockets or ())):
+            one.close()
+
 
 class Server:
     """`start` it when the hub is open, `stop` it before the hub is closed. Port 0 takes any free one."""
