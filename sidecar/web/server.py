@@ -51,7 +51,7 @@ class _Listener(uvicorn.Server):
             tick += 10
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let requests under way end. Where nobody is connected uvicorn waits for a tenth of a second, too."""
+        """Let requests under way end. Where nobody is connected uvicorn waits for 0.1 s, too."""
         if self.server_state.connections:
             await super().shutdown(sockets)
             return
