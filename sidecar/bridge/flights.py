@@ -35,12 +35,13 @@ class Flights:
         *,
         abreast: int,
         more: Callable[[], Iterable[InHand]] = tuple,
+        back: Callable[[deque[InHand]], None] = lambda _: None,
     ) -> Iterator[list[Sent]]:
         """Take deliveries out of `items` and send them, so many at once; yield them as answers come.
 
         One goes over `line`, which is given back as all others are: as soon as nothing leaves over it. While
-        nobody answers at once `more` can go beside, so that one slow answer holds up nobody else; when it has
-        come the rest stays in `items`.
+        nobody answers at once `more` can go beside, so that one slow answer holds up nobody else, and `back`
+        may take out what finds no line: others have them. When a slow answer has come the rest stays there.
         """
         self._inside = abreast > 1 and self._turnstile.enter()
         self.were_quick = True
@@ -52,7 +53,10 @@ class Flights:
                     yield self._taken()
                 if not self._land(QUICK_MS if abreast > 1 else math.ceil(timeout_s * 1000)):
                     self._leave()
-                    items.extend(() if items else more())
+                    if items:
+                        back(items)
+                    else:
+                        items.extend(more())
                 self._depart(items, timeout_s, abreast)
             yield self._taken()
         finally:

@@ -65,8 +65,13 @@ class _Sender:
         abreast = self._lane.abreast if several else 1
         more = partial(self._more_like, first, (_MOST_TAKEN if abreast > 1 else 1) - 1)
         going = deque([first, *more()])
-        yield from self._flights.send(going, line, timeout_s, abreast=abreast, more=more)
-        self._inbox.put_back([item] for item in going)
+        yield from self._flights.send(going, line, timeout_s, abreast=abreast, more=more, back=self._put_back)
+        self._put_back(going)
+
+    def _put_back(self, items: deque[InHand]) -> None:
+        """Let others have what cannot leave from here."""
+        self._inbox.put_back([item] for item in items)
+        items.clear()
 
     def _await(self, moment: float, line: Line) -> None:
         """Wait for the moment that the rate limit gives, the line made ready meanwhile: that takes time."""

@@ -42,11 +42,14 @@ class Flying:
         )
 
     def send(
-        self, items: deque[InHand], more: Callable[[], Iterable[InHand]] = tuple
+        self,
+        items: deque[InHand],
+        more: Callable[[], Iterable[InHand]] = tuple,
+        back: Callable[[deque[InHand]], None] = lambda _: None,
     ) -> Iterator[dict[int, Outcome | None]]:
         """Yield what became of which numbers, as it becomes known."""
         line = self.lines.borrow(self._timeout_s)
-        for group in self.flights.send(items, line, self._timeout_s, abreast=4, more=more):
+        for group in self.flights.send(items, line, self._timeout_s, abreast=4, more=more, back=back):
             yield {sent.item.claimed.number: sent.attempt.outcome if sent.attempt else None for sent in group}
 
     def close(self) -> None:
@@ -254,6 +257,24 @@ def test_who_waits_for_a_slow_answer_keeps_no_lines_from_others(flying: Flying, 
     sender.join()
     assert [one is not None for one in others] == [True, True, True, False]
     for one in filter(None, others):
+        flying.lines.give_back(one, 30)
+
+
+def test_what_finds_no_line_goes_back_while_an_answer_is_waited_for(flying: Flying) -> None:
+    elsewhere = [flying.lines.borrow(30) for _ in range(3)]
+    flying.receiver.on("/1", hang(answer()))
+    returned: list[int] = []
+
+    def back(items: deque[InHand]) -> None:
+        returned.extend(item.claimed.number for item in items)
+        items.clear()
+        flying.receiver.released.set()
+
+    came = list(flying.send(waiting(3), back=back))
+
+    assert returned == [2, 3]
+    assert [one for one in came if one] == [{1: Outcome.DELIVERED}]
+    for one in elsewhere:
         flying.lines.give_back(one, 30)
 
 
