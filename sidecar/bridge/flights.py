@@ -35,11 +35,13 @@ class Flights:
         *,
         abreast: int,
         more: Callable[[], Iterable[InHand]] = tuple,
+        back: Callable[[deque[InHand]], None] = lambda _: None,
     ) -> Iterator[list[Sent]]:
         """Take deliveries out of `items` and send them, so many at once; yield them as answers come.
 
-        One goes over `line`, which stays the caller's. While nobody answers at once `more` can go beside, so
-        that one slow answer holds up nobody else; when it has come the rest stays in `items`.
+        One goes over `line`, which is given back as all others are: as soon as nothing leaves over it. While
+        nobody answers at once `more` can go beside, so that one slow answer holds up nobody else, and `back`
+        may take out what finds no line: others have them. When a slow answer has come the rest stays there.
         """
         self._inside = abreast > 1 and self._turnstile.enter()
         self.were_quick = True
@@ -51,14 +53,16 @@ class Flights:
                     yield self._taken()
                 if not self._land(QUICK_MS if abreast > 1 else math.ceil(timeout_s * 1000)):
                     self._leave()
-                    items.extend(() if items else more())
+                    if items:
+                        back(items)
+                    else:
+                        items.extend(more())
                 self._depart(items, timeout_s, abreast)
             yield self._taken()
         finally:
             self._leave()
-            for one in (*self._free, *(lent for _, lent, _ in self._under_way.values())):
-                if one is not line:
-                    self._lines.give_back(one, timeout_s)
+            self._free += [lent for _, lent, _ in self._under_way.values()]
+            self._give_back(timeout_s)
 
     def _depart(self, items: deque[InHand], timeout_s: float, abreast: int) -> None:
         while items and self.were_quick:
@@ -71,6 +75,7 @@ class Flights:
                 break
             item, line = items.popleft(), self._free.pop()
             self._go_on(item, line, line.sending(item.delivery), time.monotonic() + timeout_s)
+        self._give_back(timeout_s)
 
     def _land(self, wait_ms: float) -> bool:
         """Take in the answers that come within so long; False where none does."""
@@ -93,6 +98,11 @@ class Flights:
         else:
             self._answers.register(socket, select.POLLIN)
             self._under_way[socket], self._ends[socket] = (item, line, steps), ends
+
+    def _give_back(self, timeout_s: float) -> None:
+        """Let others have the lines that nothing leaves over while answers are waited for."""
+        while self._free:
+            self._lines.give_back(self._free.pop(), timeout_s)
 
     def _leave(self) -> None:
         if self._inside:

@@ -34,6 +34,7 @@ _STATES = {
     DeliveryState.DELIVERED: "it was delivered",
     None: "it is no longer in the queue",
 }
+_MOVED_ON = said("somebody else replayed or deleted it meanwhile")
 
 
 class Fate(StrEnum):
@@ -158,16 +159,20 @@ def replayed(done: Sequence[Replayed]) -> dict[str, Any]:
 
 
 def discard(store: Database, letters: Sequence[Row[Any]], *, now: datetime, by: Author | None = None) -> int:
-    """Delete dead letters and cancel their deliveries; return how many letters there were."""
+    """Delete dead letters and cancel their deliveries; return how many letters there were.
+
+    A delivery that somebody else replays meanwhile is not cancelled.
+    """
     removed = 0
     for start in range(0, len(letters), PIECE):
-        ids = sorted(letter.delivery_id for letter in letters[start : start + PIECE])
+        piece = letters[start : start + PIECE]
         with store.write() as conn:
-            queue.lock(conn, ids)
+            queue.lock(conn, [letter.delivery_id for letter in piece])
+            here = dlq.standing(conn, [letter.id for letter in piece])
+            ids = sorted(letter.delivery_id for letter in piece if letter.id in here)
             queue.cancel(conn, ids, now=now)
-            gone = dlq.remove(conn, ids)
-            note_all(conn, by, "dead_letter.delete", ids if gone else [], now)
-            removed += gone
+            note_all(conn, by, "dead_letter.delete", ids, now)
+            removed += dlq.remove(conn, ids)
     return removed
 
 
@@ -202,18 +207,25 @@ def _commit(
     by: Author | None,
 ) -> list[Replayed]:
     states = queue.lock(conn, [letter.delivery_id for letter in letters])
-    movable = [letter for letter in letters if states.get(letter.delivery_id) not in _STATES]
-    ids = [letter.delivery_id for letter in movable]
+    here = dlq.standing(conn, [letter.id for letter in letters])
+    stuck = {
+        letter.delivery_id: _STATES.get(states.get(letter.delivery_id), _MOVED_ON)
+        for letter in letters
+        if states.get(letter.delivery_id) in _STATES or letter.id not in here
+    }
+    ids = [letter.delivery_id for letter in letters if letter.delivery_id not in stuck]
     for key in ids:
         if key in rendered:
             queue.revive(conn, [key], now=now, rendered=rendered[key])
     queue.revive(conn, [key for key in ids if key not in rendered], now=now)
     dlq.remove(conn, ids)
     note_all(conn, by, "dead_letter.replay", ids, now)
-    stuck = [letter for letter in letters if letter not in movable]
+    left, moved = Fate.LEFT_ALONE, Fate.REPLAYED
     return [
-        *(Replayed(letter.delivery_id, letter.service, Fate.REPLAYED) for letter in movable),
-        *(_left(letter, Fate.LEFT_ALONE, _STATES[states.get(letter.delivery_id)]) for letter in stuck),
+        _left(letter, left, stuck[letter.delivery_id])
+        if letter.delivery_id in stuck
+        else Replayed(letter.delivery_id, letter.service, moved)
+        for letter in letters
     ]
 
 

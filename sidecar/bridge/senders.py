@@ -44,28 +44,34 @@ class _Sender:
 
     def send(self, items: Group) -> Iterator[Sequence[Sent]]:
         """Send what shares a request, or what goes out together with it; hand back as fates become known."""
-        timeout_s = self._lane.timeout_s(items[0].delivery)
+        first, timeout_s = items[0], self._lane.timeout_s(items[0].delivery)
         line = self._lane.lines.borrow(timeout_s)
+        self._await(first.not_before, line)
+        if not self._lane.joins(first.delivery) and line.at_once == 1:
+            yield from self._send_each(line, first, timeout_s)
+            return
         try:
-            yield from self._send_over(line, items, timeout_s)
+            if self._lane.joins(first.delivery):
+                yield from self._send_joined(line, items)
+            else:
+                most = line.at_once - 1 if _has_time(first) else 0
+                yield self._send_many(line, [first, *self._more_like(first, most)])
         finally:
             self._lane.lines.give_back(line, timeout_s)
 
-    def _send_over(self, line: Line, items: Group, timeout_s: float) -> Iterator[Sequence[Sent]]:
-        first = items[0]
-        self._await(first.not_before, line)
-        if self._lane.joins(first.delivery):
-            yield from self._send_joined(line, items)
-        elif line.at_once > 1 and _has_time(first):
-            yield self._send_many(line, [first, *self._more_like(first, line.at_once - 1)])
-        else:
-            several = line.in_steps and self._flights.were_quick and _has_time(first)
-            abreast = self._lane.abreast if several else 1
-            most = _MOST_TAKEN if abreast > 1 else 1
-            more = partial(self._more_like, first, most - 1)
-            going = deque([first, *more()])
-            yield from self._flights.send(going, line, timeout_s, abreast=abreast, more=more)
-            self._inbox.put_back([item] for item in going)
+    def _send_each(self, line: Line, first: InHand, timeout_s: float) -> Iterator[Sequence[Sent]]:
+        """Send each in a request of its own, some at once where answers come at once."""
+        several = line.in_steps and self._flights.were_quick and _has_time(first)
+        abreast = self._lane.abreast if several else 1
+        more = partial(self._more_like, first, (_MOST_TAKEN if abreast > 1 else 1) - 1)
+        going = deque([first, *more()])
+        yield from self._flights.send(going, line, timeout_s, abreast=abreast, more=more, back=self._put_back)
+        self._put_back(going)
+
+    def _put_back(self, items: deque[InHand]) -> None:
+        """Let others have what cannot leave from here."""
+        self._inbox.put_back([item] for item in items)
+        items.clear()
 
     def _await(self, moment: float, line: Line) -> None:
         """Wait for the moment that the rate limit gives, the line made ready meanwhile: that takes time."""

@@ -61,7 +61,9 @@ def set_cursor(target: str, same_rows: bool, yes: bool, config: Path) -> None:
         position, holes = destination(moodle, log, target)
         if not same_rows and (found := reused(moodle, at.store, log, at.settings, position)):
             raise IdsAgain(_unlike(found, at.settings, position))
-        output.confirm(_question(before, position), yes=yes)
+        with moodle.read() as conn:
+            newest = log.head(conn) or 0
+        output.confirm(_question(before, position, newest), yes=yes)
         with at.store.write() as conn:
             move(conn, at.settings.site, position, holes, now=at.now)
             detail = f"from {before.position} to {position}"
@@ -109,8 +111,10 @@ class IdsAgain(HubError):
     exit_code = ExitCode.FAILED
 
 
-def _question(before: Cursor, position: int) -> str:
+def _question(before: Cursor, position: int, newest: int) -> str:
     where = f"Move the cursor of {before.site} from {before.position:,} to {position:,}"
+    if position > newest:
+        where += f", beyond the newest row, {newest:,}: what Moodle writes up to there is never read"
     if position < before.position:
         return f"{where}, to read {count(before.position - position, 'id')} again?"
     return f"{where}, to skip {count(position - before.position, 'id')} for ever?"

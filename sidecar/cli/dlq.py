@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -29,7 +29,7 @@ _FATES = {
     Fate.ROW_GONE: "left: their row is gone from Moodle's log",
     Fate.RULE_GONE: "left: their rule is gone or switched off",
     Fate.STILL_FAILS: "left: they still cannot be rendered",
-    Fate.LEFT_ALONE: "left: they are being sent, or were delivered",
+    Fate.LEFT_ALONE: "left: they are being sent, were delivered, or somebody else replayed or deleted them",
 }
 
 
@@ -78,7 +78,11 @@ def replay_letters(choice: Choice, render: bool, yes: bool, config: Path, as_jso
     """Send dead letters again, as they were sent or rendered again; their delivery ids stay."""
     how = "rendered again" if render else "as they were sent"
     done: list[Replayed] = []
-    with desk(config) as at, rendering(config) if render else nullcontext() as again:
+    with (
+        _interrupted(lambda: click.echo(f"{_replayed(done):,} {_FATES[Fate.REPLAYED]}", err=True)),
+        desk(config) as at,
+        rendering(config) if render else nullcontext() as again,
+    ):
         for piece in choice.pieces(at, "Replay {}, " + how + "?", yes=yes):
             done += replay(at.store, piece, now=at.now, again=again, by=author())
         with at.store.read() as conn:
@@ -97,13 +101,32 @@ def replay_letters(choice: Choice, render: bool, yes: bool, config: Path, as_jso
 @json_option
 def delete_letters(choice: Choice, yes: bool, config: Path, as_json: bool) -> None:
     """Delete dead letters and cancel their deliveries: they are never sent."""
-    with desk(config) as at:
-        pieces = choice.pieces(at, "Delete {} for ever?", yes=yes)
-        removed = sum(discard(at.store, piece, now=at.now, by=author()) for piece in pieces)
+    removed = 0
+    with (
+        _interrupted(lambda: click.echo(f"Deleted {count(removed, 'dead letter')}.", err=True)),
+        desk(config) as at,
+    ):
+        for piece in choice.pieces(at, "Delete {} for ever?", yes=yes):
+            removed += discard(at.store, piece, now=at.now, by=author())
     if as_json:
         output.show_json({"deleted": removed})
     else:
         click.echo(f"Deleted {count(removed, 'dead letter')}." if removed else "No dead letter matches.")
+
+
+@contextmanager
+def _interrupted(tell: Callable[[], None]) -> Iterator[None]:
+    """At Ctrl-C say what is done by then, on standard error."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell()
+        click.echo("Stopped: all others are dead letters still.", err=True)
+        raise
+
+
+def _replayed(done: Sequence[Replayed]) -> int:
+    return sum(one.fate is Fate.REPLAYED for one in done)
 
 
 def _tell(done: Sequence[Replayed], numbers: dict[str, int]) -> None:

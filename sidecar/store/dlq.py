@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, case, func, select
 
 from sidecar.errors import said
 from sidecar.model import DeadLetter, DeadReason, Settlement
-from sidecar.store.dialect import insert_new
+from sidecar.store.dialect import among, insert_new
 from sidecar.store.tables import dlq
 
 EXPIRED = said("it waited longer than the expires_after of its rule")
@@ -88,6 +88,11 @@ def write_payload(conn: Connection, delivery_id: str, payload: str) -> None:
 def get(conn: Connection, delivery_id: str) -> Row[Any] | None:
     """Return the dead letter of a delivery."""
     return conn.execute(select(dlq).where(dlq.c.delivery_id == delivery_id)).one_or_none()
+
+
+def standing(conn: Connection, numbers: Collection[int]) -> frozenset[int]:
+    """Return which of these dead letters are still there. Whoever locks their deliveries keeps them there."""
+    return frozenset(conn.execute(select(dlq.c.id).where(among(dlq.c.id, sorted(numbers)))).scalars())
 
 
 def remove(conn: Connection, delivery_ids: Collection[str]) -> int:

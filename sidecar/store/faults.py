@@ -37,7 +37,7 @@ _MYSQL: dict[int, str] = {
     1698: said("refused this account: it signs in by other means than a password"),
     1792: said("is read-only: give store.url a database that can be written to"),
     1836: said("is read-only: give store.url a database that can be written to"),
-    2003: said("cannot be reached: is it running, and are host and port right?"),
+    2003: said("cannot be reached: it does not run, or host or port are wrong"),
     2006: said("has gone away"),
     2013: said("has broken the connection"),
 }
@@ -118,7 +118,7 @@ def _postgresql_connection(line: str) -> str:
     for piece, code in (("password", "28"), ("does not exist", "3D000"), ("too many", "53300")):
         if piece in line:
             return _POSTGRESQL[code]
-    return said("cannot be reached: is it running, and are host and port right?")
+    return said("cannot be reached: it does not run, or host or port are wrong")
 
 
 def _first_line(error: SQLAlchemyError) -> str:

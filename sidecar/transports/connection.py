@@ -24,7 +24,7 @@ from sidecar.transports.http1 import Http1
 from sidecar.transports.http2 import Http2
 from sidecar.transports.network import FILE_RULES, checked_addresses, permitted
 from sidecar.transports.proxy import Proxy, proxy_of
-from sidecar.transports.stream import Plain
+from sidecar.transports.stream import Plain, Stream
 
 # At level DEBUG they write down whole headers, credentials too; what happened is in the attempt.
 for _name in ("httpcore", "hpack"):
@@ -131,7 +131,7 @@ class Network(httpcore.NetworkBackend):
         timeout: float | None = None,  # noqa: ARG002 - the deadline holds
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> Stream:
         self._deadline.start_connecting()
         proxy = self._way.proxy
         if proxy is None:
@@ -145,9 +145,7 @@ class Network(httpcore.NetworkBackend):
             self._deadline.heard = False
         return stream
 
-    def _dial(
-        self, host: str, port: int, local_address: str | None, options: Iterable[Any] | None
-    ) -> httpcore.NetworkStream:
+    def _dial(self, host: str, port: int, local_address: str | None, options: Iterable[Any] | None) -> Stream:
         """Connect to the first address that answers: to the ones that were judged, not to the name again."""
         within_s = self._deadline.left_to_connect()
         addresses = checked_addresses(host, port, self._way.rules, within_s=within_s)

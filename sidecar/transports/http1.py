@@ -8,7 +8,7 @@ import httptools
 import httpx
 
 from sidecar.errors import said
-from sidecar.transports.stream import Plain
+from sidecar.transports.stream import Stream
 
 _PIECE = 65_536
 _LONGEST_HEAD = 102_400
@@ -24,7 +24,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Http1:
     """Used by one thread for one request at a time. Raises the errors of httpcore."""
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._reading: _Reading | None = None
 
@@ -57,11 +57,20 @@ class Http1:
         return number
 
     def take_in(self, most: int) -> bool:
-        """Take in a piece of the answer; tell whether all of it is there, or more than `most` bytes."""
+        """Take in what has come of the answer; tell whether all of it is there, or more than `most` bytes.
+
+        Where nothing has come yet it waits. An answer is not given up for what came in time and was read
+        late, and it does not go on for ever because a little of it comes all the time.
+        """
         stream, reading = self._stream, self._reading
         assert reading is not None
-        reading.take(stream.take(_PIECE) if isinstance(stream, Plain) else stream.read(_PIECE))
-        return reading.whole or reading.length > most
+        piece = stream.take(_PIECE)
+        while piece is not None:
+            reading.take(piece)
+            if reading.whole or reading.length > most:
+                return True
+            piece = stream.at_hand(_PIECE)
+        return False
 
     def close(self) -> None:
         """Close the socket."""

@@ -25,6 +25,25 @@ class Stream(httpcore.NetworkStream):
         self._deadline.heard = self._deadline.heard or bool(received)
         return received
 
+    def take(self, max_bytes: int) -> bytes | None:
+        """Read what has come, however late its turn comes; where nothing has, wait as `read` does.
+
+        None: what came was of TLS alone, such as its session tickets.
+        """
+        return self.at_hand(max_bytes) if self.get_extra_info("is_readable") else self.read(max_bytes)
+
+    def at_hand(self, max_bytes: int) -> bytes | None:
+        """Read what is there now. None: nothing is; raises ReadTimeout where nothing will be in time."""
+        try:
+            received = self._received_now(max_bytes)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self._deadline.left()
+            return None
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+        self._deadline.heard = self._deadline.heard or bool(received)
+        return received
+
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         """Write all. httpcore's own loop gives each piece the whole time again when the reader is slow."""
         left = memoryview(buffer)
@@ -44,7 +63,7 @@ class Stream(httpcore.NetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore.NetworkStream:
+    ) -> "Stream":
         left = self._deadline.left_to_connect()
         return Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
 
@@ -53,6 +72,11 @@ class Stream(httpcore.NetworkStream):
 
     def _receive(self, max_bytes: int, seconds: float) -> bytes:
         return self._stream.read(max_bytes, seconds)
+
+    def _received_now(self, max_bytes: int) -> bytes:
+        """Read without waiting. Raises OSError."""
+        self._wire.settimeout(0)
+        return self._wire.recv(max_bytes)
 
     def _send(self, piece: memoryview) -> int:
         """Send what goes at once; return how many bytes. Raises OSError."""
@@ -74,16 +98,12 @@ class Plain(Stream):
             return self._wire.fileno() < 0 or bool(self._answers.poll(0))
         return super().get_extra_info(info)
 
-    def take(self, max_bytes: int) -> bytes:
-        """Read what has come, however late its turn comes; where nothing has it waits as `read` does."""
-        try:
-            received = self._wire.recv(max_bytes)
-        except BlockingIOError:
-            return self.read(max_bytes)
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
-        self._deadline.heard = self._deadline.heard or bool(received)
-        return received
+    def take(self, max_bytes: int) -> bytes | None:
+        received = self.at_hand(max_bytes)
+        return self.read(max_bytes) if received is None else received
+
+    def _received_now(self, max_bytes: int) -> bytes:
+        return self._wire.recv(max_bytes)
 
     def _receive(self, max_bytes: int, seconds: float) -> bytes:
         if not self._answers.poll(math.ceil(seconds * 1000)):

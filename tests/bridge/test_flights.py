@@ -13,12 +13,11 @@ from sidecar.bridge.lines import Lines
 from sidecar.bridge.turnstile import Turnstile
 from sidecar.clock import FakeClock
 from sidecar.gateway import line
-from sidecar.gateway.line import Line
 from sidecar.model import Attempt, Claimed, Outcome
 from sidecar.settings import Service
 from sidecar.transports.base import Request
 from tests.deliveries import attempt, delivery
-from tests.receiver import Behaviour, Exchange, Receiver, answer, hang
+from tests.receiver import Behaviour, Exchange, Receiver, answer, drip, hang
 
 _NO_LANE = cast("Any", None)
 
@@ -41,17 +40,19 @@ class Flying:
         self.flights = Flights(
             self.lines, turnstile or Turnstile(), lambda item: item.claimed.number not in self.forbidden
         )
-        self.line: Line = self.lines.borrow(timeout_s)
 
     def send(
-        self, items: deque[InHand], more: Callable[[], Iterable[InHand]] = tuple
+        self,
+        items: deque[InHand],
+        more: Callable[[], Iterable[InHand]] = tuple,
+        back: Callable[[deque[InHand]], None] = lambda _: None,
     ) -> Iterator[dict[int, Outcome | None]]:
         """Yield what became of which numbers, as it becomes known."""
-        for group in self.flights.send(items, self.line, self._timeout_s, abreast=4, more=more):
+        line = self.lines.borrow(self._timeout_s)
+        for group in self.flights.send(items, line, self._timeout_s, abreast=4, more=more, back=back):
             yield {sent.item.claimed.number: sent.attempt.outcome if sent.attempt else None for sent in group}
 
     def close(self) -> None:
-        self.lines.give_back(self.line, self._timeout_s)
         self.lines.close()
 
 
@@ -227,6 +228,54 @@ def test_only_answers_that_come_at_once_are_quick(flying: Flying, clock: FakeClo
         quick.append(flying.flights.were_quick)
 
     assert quick == [True, False, True]
+
+
+def test_answer_that_trickles_in_ends_at_the_deadline(flying: Flying, clock: FakeClock) -> None:
+    def trickle(exchange: Exchange) -> bool:
+        exchange.wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
+        clock.advance(31)
+        return drip(b"x" * 2000, every_s=0.001)(exchange)
+
+    flying.receiver.on("/1", trickle)
+
+    assert [group for group in flying.send(waiting(1)) if group] == [{1: Outcome.FAILED}]
+
+
+def test_who_waits_for_a_slow_answer_keeps_no_lines_from_others(flying: Flying, clock: FakeClock) -> None:
+    flying.receiver.on("/1", hang(answer()))
+    flying.receiver.on("/2", _turning(clock, 0.1))
+    came = flying.send(waiting(4))
+
+    early: dict[int, Outcome | None] = {}
+    while len(early) < 3:
+        early |= next(came)
+    sender = Thread(target=lambda: [*came])
+    sender.start()
+    others = [flying.lines.borrow_at_once(30) for _ in range(4)]
+
+    flying.receiver.released.set()
+    sender.join()
+    assert [one is not None for one in others] == [True, True, True, False]
+    for one in filter(None, others):
+        flying.lines.give_back(one, 30)
+
+
+def test_what_finds_no_line_goes_back_while_an_answer_is_waited_for(flying: Flying) -> None:
+    elsewhere = [flying.lines.borrow(30) for _ in range(3)]
+    flying.receiver.on("/1", hang(answer()))
+    returned: list[int] = []
+
+    def back(items: deque[InHand]) -> None:
+        returned.extend(item.claimed.number for item in items)
+        items.clear()
+        flying.receiver.released.set()
+
+    came = list(flying.send(waiting(3), back=back))
+
+    assert returned == [2, 3]
+    assert [one for one in came if one] == [{1: Outcome.DELIVERED}]
+    for one in elsewhere:
+        flying.lines.give_back(one, 30)
 
 
 def _turning(clock: FakeClock, seconds: float) -> Behaviour:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sidecar.bridge.compare import Sign, compare
 from sidecar.bridge.letters import Advice, BadPayload, advice, edit, groups
 from sidecar.bridge.paced import Pace, replay_paced
-from sidecar.bridge.replay import Again, Fate, replay
+from sidecar.bridge.replay import Again, Fate, discard, replay
 from sidecar.clock import FakeClock
 from sidecar.errors import NotFound
 from sidecar.model import Attempt, DeadReason, Decision, Delivery, Outcome, Step, delivery_id
@@ -244,3 +244,37 @@ def test_a_letter_whose_rule_is_gone_says_why_there_is_nothing_to_compare(
     assert found.refused
     assert found.refused.fate is Fate.RULE_GONE
     assert not found.differs
+
+
+def test_what_somebody_else_deleted_meanwhile_is_not_sent(store: Store) -> None:
+    dead(store, delivery(1), delivery(2))
+    with store.read() as conn:
+        letters = pile.search(conn, pile.Choice(), limit=10).rows
+    assert discard(store, [one for one in letters if one.delivery_id == "crm-1"], now=NOW) == 1
+
+    fates = {one.delivery_id: (one.fate, one.detail) for one in replay(store, letters, now=NOW)}
+
+    assert fates == {
+        "crm-1": (Fate.LEFT_ALONE, "somebody else replayed or deleted it meanwhile"),
+        "crm-2": (Fate.REPLAYED, None),
+    }
+    with store.read() as conn:
+        assert conn.execute(select(table.c.state).order_by(table.c.id)).scalars().all() == [
+            "cancelled",
+            "pending",
+        ]
+
+
+def test_what_somebody_else_replayed_meanwhile_is_not_cancelled(store: Store) -> None:
+    dead(store, delivery(1), delivery(2))
+    with store.read() as conn:
+        letters = pile.search(conn, pile.Choice(), limit=10).rows
+    replay(store, [one for one in letters if one.delivery_id == "crm-1"], now=NOW)
+
+    assert discard(store, letters, now=NOW) == 1
+
+    with store.read() as conn:
+        assert conn.execute(select(table.c.state).order_by(table.c.id)).scalars().all() == [
+            "pending",
+            "cancelled",
+        ]

@@ -101,6 +101,19 @@ def test_set_reads_rows_again_that_are_the_same_or_said_to_be(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_set_says_that_a_place_beyond_the_log_skips_what_is_yet_to_come(
+    mih: Mih, seeds: Seeds, moodle_db: Database
+) -> None:
+    (last,) = insert_rows(moodle_db.url, [log_row()])
+    seeds.cursor(last)
+
+    said = [mih("cursor", "set", str(last + more), typed="n\n") for more in (1, 41)]
+
+    beyond = f"beyond the newest row, {last}: what Moodle writes up to there is never read, to skip 40 ids"
+    assert [beyond in one.err for one in said] == [False, True]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_set_asks_and_takes_no_for_an_answer(mih: Mih, seeds: Seeds) -> None:
     seeds.cursor(900)
 

@@ -1,7 +1,10 @@
 """Dead letters are listed, shown, replayed and deleted."""
 
+from typing import Any
+
 import pytest
 
+from sidecar.cli import dlq, letters
 from sidecar.store import deliveries
 from tests.cli.conftest import Mih
 from tests.cli.seeds import Seeds
@@ -127,7 +130,10 @@ def test_replay_leaves_alone_what_is_in_other_hands(mih: Mih, seeds: Seeds) -> N
     said = mih("dlq", "replay", "--all", "--yes")
 
     assert said.code == 1
-    assert said.out.splitlines()[0] == "2 left: they are being sent, or were delivered"
+    assert (
+        said.out.splitlines()[0]
+        == "2 left: they are being sent, were delivered, or somebody else replayed or deleted them"
+    )
     assert {"  1: it is being sent right now", "  2: it was delivered"} <= set(said.out.splitlines())
     assert (seeds.state(sending), seeds.state(delivered)) == ("sending", "delivered")
     assert seeds.letters() == 2
@@ -169,3 +175,30 @@ def test_replay_wants_one_or_a_choice(mih: Mih, seeds: Seeds, args: tuple[str, .
     said = mih("dlq", "replay", *args)
 
     assert said.code == 2
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("verb", "deed"), [("replay", "replay"), ("delete", "discard")])
+def test_who_is_interrupted_says_what_is_done(
+    mih: Mih, seeds: Seeds, monkeypatch: pytest.MonkeyPatch, verb: str, deed: str
+) -> None:
+    told = {"replay": "1 replayed: due now", "delete": "Deleted 1 dead letter."}[verb]
+    seeds.rejected(1)
+    seeds.rejected(2)
+    do = getattr(dlq, deed)
+    done: list[Any] = []
+
+    def until_interrupted(*given: Any, **options: Any) -> Any:
+        if done:
+            raise KeyboardInterrupt
+        done.append(do(*given, **options))
+        return done[0]
+
+    monkeypatch.setattr(letters, "PIECE", 1)
+    monkeypatch.setattr(dlq, deed, until_interrupted)
+
+    said = mih("dlq", verb, "--all", "--yes")
+
+    assert said.code == 130
+    assert said.err.strip().splitlines() == [told, "Stopped: all others are dead letters still."]
+    assert seeds.letters() == 1

@@ -1,15 +1,22 @@
 """What an answer in HTTP/1.1 may be like, and what is never taken for one (RFC 9112)."""
 
+import select
+
 import httpcore
 import httpx
 import pytest
 
-from sidecar.clock import SystemClock
+from sidecar.clock import FakeClock, SystemClock
 from sidecar.model import Outcome
+from sidecar.settings import Service
 from sidecar.transports.connection import OneConnection
 from sidecar.transports.deadline import Deadline
+from sidecar.transports.http import HttpTransport
 from sidecar.transports.http1 import Http1
-from tests.receiver import Receiver, answer, raw, surplus
+from sidecar.transports.steps import finished
+from sidecar.transports.stream import Stream
+from tests.receiver import Receiver, answer, hang, raw, surplus
+from tests.transports.certificates import Authority
 from tests.transports.conftest import Connect, request
 from tests.transports.test_contract import said
 
@@ -90,8 +97,11 @@ def test_what_is_no_answer_is_a_failure(connect: Connect, receiver: Receiver, da
     assert "did not answer in HTTP" in said(attempt)
 
 
-class _Impatient(httpcore.NetworkStream):
+class _Impatient(Stream):
     """A server that answers before it has read, and then reads no more."""
+
+    def __init__(self) -> None:
+        pass
 
     def write(self, *_: object, **__: object) -> None:
         raise httpcore.WriteError("[Errno 32] Broken pipe")
@@ -126,3 +136,27 @@ def test_line_breaks_begin_no_other_header(receiver: Receiver, headers: list[tup
 
     connection.close()
     assert receiver.requests == []
+
+
+def test_who_waits_for_several_answers_is_kept_by_no_words_of_tls(
+    trusted: Authority, clock: FakeClock
+) -> None:
+    with Receiver(trusted.server("IP:127.0.0.1")) as receiver:
+        receiver.on("/x", hang(answer()))
+        transport = HttpTransport(Service(base_url=receiver.url, timeout=10), clock)
+        steps = transport.sending(request())
+
+        socket = next(steps)
+        assert _readable(socket)  # tickets for later sessions
+        assert next(steps) == socket
+        receiver.released.set()
+        assert _readable(socket)
+        clock.advance(11)  # it came in time, and is read late
+        attempt = finished(steps)
+
+        assert attempt.outcome is Outcome.DELIVERED
+        transport.close()
+
+
+def _readable(socket: int) -> bool:
+    return bool(select.select([socket], [], [], 20)[0])
