@@ -43,10 +43,9 @@ class Flights:
         nobody answers at once `more` can go beside, so that one slow answer holds up nobody else, and `back`
         may take out what finds no line: others have them. When a slow answer has come the rest stays there.
         """
-        self._inside = abreast > 1 and self._turnstile.enter()
-        self.were_quick = True
+        self._free, self.were_quick = [line], True
         try:
-            self._free = [line]
+            self._inside = abreast > 1 and self._turnstile.enter()
             self._depart(items, timeout_s, abreast)
             while self._under_way:
                 if self._landed:

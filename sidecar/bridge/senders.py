@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from math import inf
 
@@ -44,29 +45,28 @@ class _Sender:
 
     def send(self, items: Group) -> Iterator[Sequence[Sent]]:
         """Send what shares a request, or what goes out together with it; hand back as fates become known."""
-        first, timeout_s = items[0], self._lane.timeout_s(items[0].delivery)
-        line = self._lane.lines.borrow(timeout_s)
-        self._await(first.not_before, line)
-        if not self._lane.joins(first.delivery) and line.at_once == 1:
-            yield from self._send_each(line, first, timeout_s)
-            return
-        try:
-            if self._lane.joins(first.delivery):
+        lane, first, timeout_s = self._lane, items[0], self._lane.timeout_s(items[0].delivery)
+        line = lane.lines.borrow(timeout_s)
+        with ExitStack() as ours:
+            ours.callback(lane.lines.give_back, line, timeout_s)
+            self._await(first.not_before, line)
+            if lane.joins(first.delivery):
                 yield from self._send_joined(line, items)
-            else:
+            elif line.at_once > 1:
                 most = line.at_once - 1 if _has_time(first) else 0
                 yield self._send_many(line, [first, *self._more_like(first, most)])
-        finally:
-            self._lane.lines.give_back(line, timeout_s)
+            else:
+                abreast = lane.abreast if self._may_go_abreast(line, first) else 1
+                more = partial(self._more_like, first, (_MOST_TAKEN if abreast > 1 else 1) - 1)
+                going = deque([first, *more()])
+                ours.pop_all()  # it is given back as soon as nothing leaves over it
+                yield from self._flights.send(
+                    going, line, timeout_s, abreast=abreast, more=more, back=self._put_back
+                )
+                self._put_back(going)
 
-    def _send_each(self, line: Line, first: InHand, timeout_s: float) -> Iterator[Sequence[Sent]]:
-        """Send each in a request of its own, some at once where answers come at once."""
-        several = line.in_steps and self._flights.were_quick and _has_time(first)
-        abreast = self._lane.abreast if several else 1
-        more = partial(self._more_like, first, (_MOST_TAKEN if abreast > 1 else 1) - 1)
-        going = deque([first, *more()])
-        yield from self._flights.send(going, line, timeout_s, abreast=abreast, more=more, back=self._put_back)
-        self._put_back(going)
+    def _may_go_abreast(self, line: Line, first: InHand) -> bool:
+        return line.in_steps and self._flights.were_quick and _has_time(first)
 
     def _put_back(self, items: deque[InHand]) -> None:
         """Let others have what cannot leave from here."""
