@@ -149,3 +149,10 @@ def test_a_button_that_is_pressed_again_does_its_deed_once(opened: Open, seeds: 
     page.wait_for_url("**/deliveries/*")
 
     assert len(asked) == 1
+
+
+def test_who_comes_back_to_a_tab_sees_it_anew(opened: Open) -> None:
+    page = opened("/services").page
+
+    with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+        page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
