@@ -51,8 +51,13 @@ class Visitor:
     def go(self, path: str) -> None:
         """Open a page, with what it asks for at once. (To wait for `networkidle` takes half a second.)"""
         self.page.goto(self.url + path, wait_until="load")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until everything that the page asks for is answered, and the page has it."""
         while self._open:
             self.page.wait_for_timeout(10)
+        self.page.evaluate("() => true")
 
     def sign_in(self, name: str, password: str = PASSWORD) -> None:
         """Send the form of the sign-in, and look at the page that it leads to."""

@@ -79,6 +79,7 @@ def test_many_are_replayed_after_a_question_with_their_number(visit: Visit, seed
     page_is_sound(visitor)
 
     assert "650 of 650 are done." in page.inner_text("#job")
+    assert page.inner_text("#job-said") == "finished"
     assert seeds.letters() == 0
 
 

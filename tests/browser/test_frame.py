@@ -125,3 +125,16 @@ def test_without_javascript_everything_can_be_read(visit: Visit, site: Site) -> 
     assert "UTC" in page.inner_text("time[data-time=moment] >> nth=0")
     page.set_viewport_size({"width": 360, "height": 780})
     assert page.is_visible("nav#nav")
+
+
+def test_on_paper_it_is_light_and_has_nothing_to_press(visit: Visit) -> None:
+    page = visit("manage").page
+    page.evaluate("() => window.mihTheme('dark')")
+
+    page.emulate_media(media="print")
+    page.wait_for_selector("html[data-bs-theme=light]")
+    shown = [page.is_visible(one) for one in ("main", "nav#nav", "details.user")]
+    page.emulate_media(media="screen")
+
+    assert shown == [True, False, False]
+    page.wait_for_selector("html[data-bs-theme=dark]")

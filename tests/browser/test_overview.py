@@ -124,6 +124,7 @@ def test_the_figures_follow_and_the_keyboard_keeps_its_place(visit: Visit, site:
     page = visit("view").page
     page.goto(site.server.url + "/")
     page.focus("#card-queue")
+    page.evaluate("() => { document.querySelector('.u-over').dataset.mark = 'drawn once'; }")
 
     seeds.delivery(900)
     with page.expect_response(lambda answer: "seen=" in answer.url):
@@ -131,6 +132,7 @@ def test_the_figures_follow_and_the_keyboard_keeps_its_place(visit: Visit, site:
     page.wait_for_function("() => document.querySelector('#live').textContent.includes('41')")
 
     assert page.evaluate("() => document.activeElement.id") == "card-queue"
+    assert page.locator("[data-mark]").count() == 1
 
 
 def test_of_many_troubles_some_are_folded_and_stay_unfolded(visit: Visit, site: Site, seeds: Seeds) -> None:

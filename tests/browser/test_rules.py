@@ -151,8 +151,34 @@ def test_without_javascript_a_rule_can_be_tried_and_kept(visit: Visit) -> None:
     page.click("button[value=try]")
     page.wait_for_load_state()
     tried = page.inner_text("#preview")
-    page.click("button[value=save]")
+    page.click(".btn-primary[value=save]")
     page.wait_for_url("**/rules/new-user-copy")
 
     assert "It matches" in tried
     assert "new-user-copy" in page.inner_text("h1")
+
+
+def test_enter_saves_and_where_things_are_tried_at_once_it_does_nothing(visit: Visit) -> None:
+    visitor = visit("manage")
+    page = visitor.page
+    visitor.go("/rules/-/new")
+    page.fill("#f-name", "not a name")
+    page.press("#f-log_id", "Enter")
+    page.press("#f-q", "Enter")
+
+    with page.expect_request(lambda one: one.method == "POST" and one.url.endswith("/rules/-/new")) as sent:
+        page.press("#f-name", "Enter")
+
+    assert "do=save" in (sent.value.post_data or "")
+
+
+def test_a_mistake_in_a_template_is_gone_to_in_spanish_too(visit: Visit) -> None:
+    visitor = visit("manage")
+    page = visitor.page
+    visitor.go("/rules/-/new?lang=es")
+    page.fill("#f-event", "*")
+    page.fill("#f-payload", '{"a": 1,\n "b": {{ }')
+
+    page.click("#f-payload-problem button")
+
+    assert page.evaluate("() => document.activeElement.selectionStart") > len('{"a": 1,\n')

@@ -97,7 +97,13 @@ def test_moments_are_in_utc_until_the_browser_makes_them_local() -> None:
 
 @pytest.mark.parametrize(
     ("passed_s", "said"),
-    [(180, "3 minutes ago"), (0, "1 second ago"), (-7200, "in 2 hours"), (3 * 86_400, "3 days ago")],
+    [
+        (180, "3 minutes ago"),
+        (0, "1 second ago"),
+        (-0.3, "in 1 second"),
+        (-7200, "in 2 hours"),
+        (3 * 86_400, "3 days ago"),
+    ],
 )
 def test_how_long_ago_is_said_in_words(passed_s: float, said: str) -> None:
     context = {"now": AT + timedelta(seconds=passed_s)}

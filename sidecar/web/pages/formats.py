@@ -74,7 +74,7 @@ class _Shapes:
             return "–"
         passed = at - context["now"]
         if abs(passed) < timedelta(seconds=1):
-            passed = timedelta(seconds=-1)  # nobody says "in 0 seconds"
+            passed = timedelta(seconds=1 if passed > timedelta(0) else -1)  # nobody says "in 0 seconds"
         return _time(at, _length(math.floor(passed.total_seconds()), self._locale, directed=True), "ago")
 
     def size(self, count: int | None) -> str:

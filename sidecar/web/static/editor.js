@@ -114,6 +114,11 @@
   document.addEventListener("htmx:load", mark);
   mark();
 
+  // Enter saves, but where what is typed is tried or looked for at once.
+  document.getElementById("rule-form").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("#f-q, #f-log_id")) event.preventDefault();
+  });
+
   // A template that is typed is meant to be sent.
   document.getElementById("f-payload").addEventListener("input", (event) => {
     const content = document.getElementById("f-content");
@@ -136,7 +141,7 @@
     const wrong = box.textContent.trim() !== "";
     field.classList.toggle("is-invalid", wrong);
     if (wrong) field.setAttribute("aria-invalid", "true"); else field.removeAttribute("aria-invalid");
-    const found = /line (\d+)(?:, column (\d+))?/.exec(box.textContent);
+    const found = /(?:line|línea) (\d+)(?:, (?:column|columna) (\d+))?/.exec(box.textContent);
     if (!found || field.tagName !== "TEXTAREA" || box.querySelector("button")) return;
     const button = document.createElement("button");
     button.type = "button";

@@ -174,12 +174,10 @@
     plot.root.setAttribute("aria-hidden", "true");
     drawn.set(figure, plot);
   };
-  const redraw = () => {
-    for (const [figure, plot] of drawn) {
-      if (figure.isConnected) draw(figure);
-      else { plot.destroy(); drawn.delete(figure); }
-    }
-  };
+  const redraw = () => drawn.forEach((_, figure) => draw(figure));
+  const tidy = () => drawn.forEach((plot, figure) => {
+    if (!figure.isConnected) { plot.destroy(); drawn.delete(figure); }
+  });
   document.addEventListener("mih:theme", redraw);
   let resized;
   window.addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(redraw, 150); });
@@ -222,23 +220,6 @@
     const form = event.target.closest("form[data-adapts]");
     if (form) adapt(form);
   });
-  // A page that moves under a pressed button loses the click: answers wait until the pointer is let go.
-  let pressed = false;
-  const held = new Set();
-  const release = () => {
-    pressed = false;
-    const answers = [...held];
-    held.clear();
-    answers.forEach((request) => request.onload());
-  };
-  document.addEventListener("pointerdown", () => { pressed = true; });
-  // Of a finger's touch the click comes a moment later.
-  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(release, 100));
-  document.addEventListener("htmx:beforeOnLoad", (event) => {
-    if (!pressed) return;
-    event.preventDefault();
-    held.add(event.detail.xhr);
-  });
   // What the server says of a field while it is typed marks the field, too.
   document.addEventListener("htmx:oobAfterSwap", (event) => {
     const said = event.target;
@@ -258,25 +239,14 @@
     each(within, "[data-toggles], .themes", (element) => { element.hidden = false; });
     if (navigator.clipboard) each(within, "[data-copy]", (button) => { button.hidden = false; });
   };
+  window.mihFurnish = furnish;
   furnish(document);
   mark();
-  // What somebody has unfolded stays so when it is brought up to date.
-  let unfolded = [];
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    unfolded = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
-  });
-  document.addEventListener("htmx:afterSwap", (event) => {
-    each(event.target, "details[id]", (one) => { one.open = one.open || unfolded.includes(one.id); });
-  });
-  document.addEventListener("htmx:load", (event) => { furnish(event.detail.elt); redraw(); });
-  // A hidden page asks nothing, unless somebody clicked.
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const polls = (event.detail.elt.getAttribute("hx-trigger") || "").includes("every");
-    // Nor is a chart replaced while somebody reads its table.
-    const read = event.detail.target?.querySelector("figure.chart details[open]");
-    if (polls && (document.hidden || read)) event.preventDefault();
-  });
+  document.addEventListener("htmx:load", (event) => { furnish(event.detail.elt); tidy(); });
+  // Of what renews itself live.js tells.
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
-    document.addEventListener(name, () => say(words.failed));
+    document.addEventListener(name, (event) => {
+      if (!(event.detail.elt.getAttribute("hx-trigger") || "").includes("every")) say(words.failed);
+    });
   }
 })();

@@ -2,14 +2,16 @@
 "use strict";
 (() => {
   const root = document.documentElement;
+  const paper = window.matchMedia("print");
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const apply = (theme) => {
     root.dataset.theme = theme;
-    root.dataset.bsTheme = theme === "auto" ? (system.matches ? "dark" : "light") : theme;
+    const shown = theme === "auto" ? (system.matches ? "dark" : "light") : theme;
+    root.dataset.bsTheme = paper.matches ? "light" : shown;
     document.dispatchEvent(new CustomEvent("mih:theme"));
   };
   root.classList.add("js");
-  system.addEventListener("change", () => apply(root.dataset.theme));
+  for (const one of [system, paper]) one.addEventListener("change", () => apply(root.dataset.theme));
   window.mihTheme = (theme) => {
     document.cookie = `mih_theme=${theme}; path=/; max-age=31536000; samesite=lax`;
     apply(theme);

@@ -205,7 +205,7 @@ def test_a_job_that_is_stopped_leaves_the_rest_and_can_go_on(
     browser.post("/dead-letters/job", fields)
     shown = ended(browser, begun.headers["Location"])
 
-    assert 'hx-trigger="every 1s"' in running
+    assert 'hx-trigger="every 1s, renew"' in running
     assert "manage-1 works on 210 dead letters." in listed
     assert "stopped" in stopped
     assert "Go on with 10" in stopped

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from sidecar import upkeep
-from sidecar.store import services
+from sidecar.model import Circuit, CircuitState
+from sidecar.store import circuits, services
+from sidecar.transports.words import unanswered
 from tests.cli.seeds import Seeds
 from tests.web.conftest import Enter, MakeSite, Site
 
@@ -55,6 +57,20 @@ def test_the_verdict_is_said_in_spanish_numbers(site: Site, seeds: Seeds, enter:
     shown = enter(site, "view").get("/?lang=es").text
 
     assert "18 minutos" in shown
+
+
+def test_an_outage_of_days_says_its_day_and_why_in_spanish(site: Site, seeds: Seeds, enter: Enter) -> None:
+    seeds.delivery(1)
+    now = seeds.clock.now()
+    failed = Circuit("crm", CircuitState.OPEN, 5, now, now, str(unanswered("crm:443", 5)), now)
+    with site.store.write() as conn:
+        circuits.create(conn, ["crm"], now=now)
+        circuits.save(conn, failed, now=now)
+    seeds.clock.advance(2 * 86_400)
+
+    shown = words(enter(site, "view").get("/?lang=es").text)
+
+    assert "desde: 2 mar 2026, 08:00:00 UTC crm:443 no respondió" in shown
 
 
 def test_a_service_has_its_figures_of_the_chosen_time(site: Site, seeds: Seeds, enter: Enter) -> None:
