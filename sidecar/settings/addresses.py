@@ -83,7 +83,7 @@ def _sqlite_problem(url: str) -> str | None:
 
 def _server_problem(url: str) -> str | None:
     parts = _URL.fullmatch(url)
-    if parts is None or not re.fullmatch(r"\d*", parts["port"] or ""):
+    if parts is None or not re.fullmatch(r"\d*", parts["port"] or "") or _has_more_password(parts):
         return said("this cannot be read as %(example)s; %(escaped)s", example=_EXAMPLE, escaped=ESCAPED)
     if parts["port"] and not 0 < int(parts["port"][:9]) < 65536:
         return said("the port is not between 1 and 65535")
@@ -92,6 +92,11 @@ def _server_problem(url: str) -> str | None:
     if not parts["host"] and not re.search(r"(unix_socket|host|service)=", parts["query"] or ""):
         return said("this names no host, as in %(example)s", example=_EXAMPLE)
     return None
+
+
+def _has_more_password(parts: re.Match[str]) -> bool:
+    """Tell whether there is another @ behind the host: a password was cut in two, and half would be shown."""
+    return "@" in f"{parts['database']}{parts['query']}"
 
 
 def base_url_problem(transport: str, url: str) -> str | None:

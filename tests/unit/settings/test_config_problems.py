@@ -249,6 +249,8 @@ def test_a_bomb_of_anchors_is_refused_quickly(tmp_path: Path) -> None:
         ("mysql+pymysql://u:p@/m", "this names no host, as in mysql+pymysql://user:password@host/moodle"),
         ("mysql+pymysql://u:p@h:99999/m", "the port is not between 1 and 65535"),
         ("mysql+pymysql://u:p@ss@h/m", "this cannot be read as mysql+pymysql://user:password@host/moodle; in the user name and the password %40 stands for @, %2F for /, %3A for :"),
+        ("mysql+pymysql://u:p@ss/word@h/m", "this cannot be read as mysql+pymysql://user:password@host/moodle; in the user name and the password %40 stands for @, %2F for /, %3A for :"),
+        ("mysql+pymysql://u:p@ss/a?b@h/m", "this cannot be read as mysql+pymysql://user:password@host/moodle; in the user name and the password %40 stands for @, %2F for /, %3A for :"),
         ("sqlite://moodle.sqlite", "a file of SQLite is written sqlite:///campus.sqlite, or sqlite:////var/lib/campus.sqlite"),
         ("'sqlite:///:memory:'", "SQLite needs a file here, such as sqlite:///campus.sqlite: one in memory is lost at the end"),
     ],
