@@ -70,8 +70,7 @@ class Steady:
 
     def _said(self, error: Exception) -> str:
         if isinstance(error, SQLAlchemyError):
-            where = self._hub.moodle.shown if self.name in {"tail", "watch"} else self._hub.store.shown
-            return explain(error, where)
+            return explain(error, self._hub.store.shown)
         return str(error) if isinstance(error, BrokerUnavailable) else f"{type(error).__name__}: see its log"
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from sidecar.store.faults import sign
 
 _WRITES = "mih_writes"
 
@@ -40,16 +43,24 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection for SELECTs, each statement for itself."""
-        with self._reader.connect() as conn:
-            yield conn
+        try:
+            with self._reader.connect() as conn:
+                yield conn
+        except SQLAlchemyError as error:
+            sign(error, self.shown)
+            raise
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield a connection in one transaction: committed at the end, rolled back on any exception."""
-        with self._writer.connect() as conn:
-            conn.execution_options(**{_WRITES: True})
-            with conn.begin():
-                yield conn
+        try:
+            with self._writer.connect() as conn:
+                conn.execution_options(**{_WRITES: True})
+                with conn.begin():
+                    yield conn
+        except SQLAlchemyError as error:
+            sign(error, self.shown)
+            raise
 
     @contextmanager
     def change(self) -> Iterator[Connection]:
