@@ -162,3 +162,17 @@ def test_secrets_of_the_way_are_never_printed(tmp_path: Path) -> None:
 def test_statuses_are_figures_and_ranges() -> None:
     assert status_set("200-202, 404") == {200, 201, 202, 404}
     assert status_set("") == frozenset()
+
+
+def test_a_secret_that_is_not_there_yet_hides_nothing_else(tmp_path: Path) -> None:
+    text = (
+        "services:\n"
+        '  crm:\n    base_url: crm.example.org\n    signing: {secret: "${secret:a}"}\n    proxy: "${secret:b}"\n'
+        '  erp:\n    base_url: https://erp.example.org\n    auth: {type: bearer, token: "${secret:c}"}\n    retries: 3\n'
+        '  sis:\n    base_url: https://sis.example.org\n    signing: {secret: "${secret:a}"}\n    proxy: "${secret:b}"\n'
+    )
+
+    assert problems(tmp_path, text) == [
+        "sidecar.yaml:5 services.crm.base_url: expected a URL such as https://crm.example.org/api",
+        'sidecar.yaml:11 services.erp.retries: unknown key, did you mean "retry"?',
+    ]
