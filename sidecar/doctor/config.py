@@ -12,6 +12,8 @@ from sidecar.settings.source import child
 
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|password|cookie|signature", re.IGNORECASE)
 _CREDENTIALS = ("token", "key", "password")
+# A comment of a template is not sent; those of ready templates name variables of a service.
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}")
 
 
@@ -85,7 +87,7 @@ def _unresolved(settings: Settings, source: Source) -> Findings:
         for key in ("when", "payload"):
             place = child(child("rules", number), key)
             for text in _texts(getattr(rule, key)):
-                found = _VARIABLE.search(text)
+                found = _VARIABLE.search(_COMMENT.sub("", text))
                 if found:
                     made = rule.name in settings.made.rules
                     yield warning(

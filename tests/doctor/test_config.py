@@ -35,6 +35,7 @@ rules:
     payload: {{key: "${{TENANT}}", price: "${{{{ objectid }}}}"}}
   - {{name: two, event: '*', service: idle}}
   - {{name: three, event: '*', service: crm, enabled: false}}
+  - {{name: ready, event: '*', service: crm, format: form, payload: form/moodle_cohort_member.form.j2}}
 """
 
 
@@ -167,7 +168,7 @@ def test_json_is_one_document_with_every_finding(tmp_path: Path) -> None:
         "section": "Configuration",
         "level": "ok",
         "subject": str(tmp_path / "sidecar.yaml"),
-        "text": "2 services, 3 rules; every template compiles",
+        "text": "2 services, 4 rules; every template compiles",
         "remedy": None,
     }
     assert document["problems"] == sum(one["level"] == "problem" for one in document["findings"])
