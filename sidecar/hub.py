@@ -5,9 +5,10 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from sidecar.bridge.match import RuleBook, compile_book
 from sidecar.bridge.sound import sound
 from sidecar.bridge.tail import Tail
 from sidecar.clock import Clock, SystemClock
+from sidecar.errors import said
 from sidecar.model import Settlement
 from sidecar.moodle.logstore import LogStore
 from sidecar.settings import Settings, Source, again, parse, read
@@ -63,6 +65,8 @@ class Hub:
     ) -> None:
         self.settings, self.book, self.role, self.source = settings, book, role, source
         self._changing = threading.RLock()
+        self.discord: str | None = None
+        self._odd: frozenset[str] = frozenset()
         self.replaying = True  # whether a replay was under way at the last look
         self.clock = clock or SystemClock()
         self._web_place = settings.web.place
@@ -171,6 +175,35 @@ class Hub:
             self.source = source or self.source  # last: what failed half way is done again at the next look
         return later
 
+    def compare(self) -> None:
+        """Look whether another process has written down the services and rules of another file: say so once.
+
+        Each removes what only the others have, and only the one that tails matches its rules. What is odd at
+        two looks in a row counts: a changed file reaches the others within seconds. Who was left alone writes
+        its own down again.
+        """
+        with self._changing:
+            lasting, self._odd = self._odd, self._odd_ones()
+            lasting &= self._odd
+            if lasting and self._is_alone():
+                self._write_down()
+                lasting = frozenset()
+        before, self.discord = self.discord, _discord(lasting) if lasting else None
+        if self.discord and not before:
+            _log.warning("config.differs: %s", self.discord)
+
+    def _odd_ones(self) -> frozenset[str]:
+        """Return the names of the file's services and rules that either we or the store alone have."""
+        ours = {name for name, one in self.settings.services.items() if one.source == "file"}
+        rules_of_ours = {one.rule.name for one in self.book.all} - set(self.settings.made.rules)
+        with self.store.read() as conn:
+            return (services.of_file(conn) ^ ours) | (rules.of_file(conn) ^ rules_of_ours)
+
+    def _is_alone(self) -> bool:
+        since = self.clock.now() - _SILENT
+        with self.store.read() as conn:
+            return not replicas.others(conn, self.replica.name, since=since)
+
     def close(self) -> None:
         """Sign out, if the store is there to sign out from, and close all connections."""
         if self.relay is not None:
@@ -211,6 +244,10 @@ class Hub:
             rules.sync(conn, versions, made=self.settings.made.rules, now=now)
 
 
+_MOST_NAMES = 5
+_SILENT = timedelta(minutes=1)
+
+
 def load(path: Path, env: Mapping[str, str]) -> Loaded:
     """Read the configuration and compile its rules. Raises ConfigError with all problems of the file.
 
@@ -237,6 +274,14 @@ def _tell_flaws(settings: Settings, before: Settings | None) -> None:
                 flaw.name,
                 flaw.reason,
             )
+
+
+def _discord(names: Collection[str]) -> str:
+    return said(
+        "another process on this store has a configuration with other services or rules (%(names)s): "
+        "give all processes the same file; until then deliveries wait or are not made",
+        names=", ".join(sorted(names)[:_MOST_NAMES]),
+    )
 
 
 def _replica(role: str) -> Replica:

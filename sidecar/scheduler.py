@@ -22,6 +22,7 @@ _log = logging.getLogger("mih")
 _BEAT_S = 10
 _RELOAD_S = 2
 _LOOK_S = 4
+_COMPARE_S = 10
 _CLOCK_S = 60
 _EXPIRE_S = 10
 _PRUNE_S = 600
@@ -93,6 +94,7 @@ class Scheduler:
         found = [loop.problem for loop in (self._tail, self._dispatch, self._courier)]
         if self._hub.relay is not None:
             found.append(self._hub.relay.problem)
+        found.append(self._hub.discord)
         return next((one for one in found if one), None)
 
     def idle(self) -> bool:
@@ -138,6 +140,7 @@ class Scheduler:
         if reload is not None:
             every(_RELOAD_S, Steady("reload", reload, self._hub))
         every(_LOOK_S, Steady("definitions", self._look, self._hub), delay_s=_LOOK_S)
+        every(_COMPARE_S, Steady("compare", self._hub.compare, self._hub), delay_s=_COMPARE_S)
         every(_BEAT_S, Steady("beat", self._beat, self._hub))
         every(_CLOCK_S, Steady("clock", self._set_clock, self._hub))
         every(_PRUNE_S, Steady("prune", self._prune, self._hub), delay_s=30)

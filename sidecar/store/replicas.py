@@ -63,6 +63,12 @@ def all_rows(conn: Connection) -> Sequence[Row[Any]]:
     return conn.execute(select(replicas).order_by(replicas.c.started_at)).all()
 
 
+def others(conn: Connection, name: str, *, since: datetime) -> bool:
+    """Tell whether any other process was seen since then."""
+    alive = select(replicas.c.name).where(replicas.c.name != name, replicas.c.seen_at >= since)
+    return conn.execute(alive.limit(1)).first() is not None
+
+
 def forget(conn: Connection, *, before: datetime) -> int:
     """Remove processes that were last seen before `before`: they died without signing out."""
     return conn.execute(replicas.delete().where(replicas.c.seen_at < before)).rowcount

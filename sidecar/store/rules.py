@@ -43,6 +43,11 @@ def all_rows(conn: Connection) -> Sequence[Row[Any]]:
     return conn.execute(select(rules).order_by(rules.c.name)).all()
 
 
+def of_file(conn: Connection) -> frozenset[str]:
+    """Return the names of the rules of the file that was written down last, whichever process did it."""
+    return frozenset(conn.execute(select(rules.c.name).where(rules.c.source == _FROM_FILE)).scalars())
+
+
 def _values(rule: Rule, version: str, now: datetime, made: Collection[str]) -> dict[str, Any]:
     return {
         "name": rule.name,

@@ -40,6 +40,11 @@ def all_rows(conn: Connection) -> Sequence[Row[Any]]:
     return conn.execute(select(services).order_by(services.c.name)).all()
 
 
+def of_file(conn: Connection) -> frozenset[str]:
+    """Return the names of the services of the file that was written down last, whichever process did it."""
+    return frozenset(conn.execute(select(services.c.name).where(services.c.source == _FROM_FILE)).scalars())
+
+
 def paused(conn: Connection) -> frozenset[str]:
     """Return the names of the services that are not to be called now."""
     return frozenset(conn.execute(select(services.c.name).where(services.c.paused)).scalars())

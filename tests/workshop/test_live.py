@@ -19,7 +19,7 @@ from sidecar.gateway.gateway import Gateway
 from sidecar.hub import Hub, load
 from sidecar.model import DeliveryState
 from sidecar.settings import Kind, read
-from sidecar.store import deliveries, overview, services, vault
+from sidecar.store import deliveries, overview, replicas, services, vault
 from sidecar.store.audit import Author
 from sidecar.store.tables import definitions, secrets
 from sidecar.store.vault import Keys
@@ -474,3 +474,32 @@ def test_deliveries_of_a_removed_service_are_parked_until_there_is_one_again(
         found = deliveries.get(conn, owed.delivery_id)
     assert found is not None
     assert found.state == DeliveryState.PENDING
+
+
+def test_processes_with_different_files_say_so_and_the_last_one_left_puts_its_own_in_order(
+    file: File, make_hub: MakeHub, caplog: pytest.LogCaptureFixture, clock: FakeClock
+) -> None:
+    first = make_hub()
+    file.write(services={"erp": {"base_url": "https://erp.example.org"}}, rules=[])
+    second = make_hub()
+
+    first.compare()
+    said_at_once = first.discord
+    first.compare()
+    second.compare()
+    second.compare()
+
+    assert said_at_once is None
+    assert "other services or rules (crm, erp, new-user)" in (first.discord or "")
+    assert second.discord is None  # its own are those in the tables
+    assert [one.getMessage()[:14] for one in caplog.records if "differs" in one.getMessage()] == [
+        "config.differs"
+    ]
+
+    with second.store.write() as conn:
+        replicas.leave(conn, second.replica.name)
+    first.compare()
+
+    with first.store.read() as conn:
+        written = services.of_file(conn)
+    assert (first.discord, written) == (None, {"crm"})
