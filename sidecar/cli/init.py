@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from sidecar.errors import HubError
-from sidecar.settings import starter
+from sidecar.settings import json_schema, starter
 from sidecar.settings.addresses import has_password
 
 # Only its shape matters: with a password in it, the file reads the URL from MOODLE_DB_URL.
@@ -26,10 +26,12 @@ _BY_ENVIRONMENT = "mysql+pymysql://moodle:secret@localhost/moodle"
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 def init(url: str | None, site: str, output: Path, force: bool) -> None:
-    """Write a commented configuration to start from. A URL with a password stays out of the file."""
+    """Write a commented configuration to start from, and its schema; passwords stay out."""
     wanted = url or os.environ.get("MOODLE_DB_URL") or _BY_ENVIRONMENT
     _write(output, starter(wanted, site), force)
-    click.echo(f"Wrote {output}. Next:")
+    schema = output.with_name("sidecar.schema.json")
+    _write(schema, json_schema(), force=True)  # generated: an older one is of an older version
+    click.echo(f"Wrote {output}, and {schema.name} beside it, by which editors complete and check it. Next:")
     if has_password(wanted):
         click.echo("  export MOODLE_DB_URL=...      the URL of Moodle's database")
     shown = "" if output == Path("config/sidecar.yaml") else f" -c {output}"

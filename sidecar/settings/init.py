@@ -39,7 +39,7 @@ _STARTER = Template(r"""# yaml-language-server: $$schema=sidecar.schema.json
 #   2. mih migrate   makes the sidecar's own tables (mih_...); Moodle's tables are only read
 #   3. mend the service and the rule below, set `enabled: true`
 #   4. mih run       starts; a change of this file is taken over while it runs
-# Every option with its default: sidecar.example.yaml
+# Every option with its default: config/sidecar.example.yaml of the source, and sidecar.schema.json here
 # Anywhere but in payload and when: $${NAME}, $${NAME:-default}, and file:/run/secrets/name for a whole value.
 
 site: $site                # name of this Moodle; part of every delivery id, so never change it

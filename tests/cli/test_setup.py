@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.settings import load
+from sidecar.settings import json_schema, load
 from tests.cli.conftest import Mih
 from tests.cli.seeds import Seeds
 from tests.receiver import Receiver, answer
@@ -72,7 +72,8 @@ def test_init_writes_a_file_that_loads(bare: Mih, tmp_path: Path) -> None:
     said = bare("init", "--url", "sqlite:///moodle.db", "--site", "uni", config=False)
 
     assert said.code == 0
-    assert said.out.startswith("Wrote config/sidecar.yaml. Next:\n")
+    assert said.out.startswith("Wrote config/sidecar.yaml, and sidecar.schema.json beside it")
+    assert (tmp_path / "config" / "sidecar.schema.json").read_text(encoding="utf-8") == json_schema()
     assert load(tmp_path / "config/sidecar.yaml", {}).site == "uni"
 
 
