@@ -1,4 +1,4 @@
-"""Do the credentials work? A broker is logged in to, a token is asked for; nothing is made or published."""
+"""Is all as it should be there? Brokers are logged in to, tokens asked for, WSDLs read; nothing is sent."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,6 +70,8 @@ def _visited(name: str, service: Service, rules: Sequence[Rule], clock: Clock, *
         found = _token(f"service {name}", hasty, service.auth, clock)
     elif service.type == "amqp" and reached:
         found = _broker(f"service {name}", hasty, [rule for rule in rules if rule.service == name], clock)
+    elif service.type == "soap" and reached:
+        found = _wsdl(name, hasty, [rule for rule in rules if rule.service == name], clock)
     line = Line(service, clock)
     for finding in found:
         calm = finding.level is Level.PROBLEM and not service.enabled
@@ -111,6 +113,31 @@ def _broker(subject: str, service: Service, rules: Sequence[Rule], clock: Clock)
         else:
             text = f"there is no queue {queue}, which {wanted[queue]} names: its messages are unroutable"
             yield problem(subject, text, "declare it at the broker, or correct endpoint or base_url")
+
+
+def _wsdl(name: str, service: Service, rules: Sequence[Rule], clock: Clock) -> Findings:
+    # Only with SOAP: zeep takes half a second to load.
+    from sidecar.transports.soap_cache import WsdlUnavailable  # noqa: PLC0415
+    from sidecar.transports.soap_shape import Misfit, find  # noqa: PLC0415
+    from sidecar.transports.soap_wsdl import WsdlReader  # noqa: PLC0415
+
+    subject, reader = f"service {name}", WsdlReader(service, clock)
+    try:
+        document = reader.wsdl(service.timeout).document
+    except WsdlUnavailable as error:
+        yield problem(subject, f"the WSDL cannot be used: {error}", "check base_url: it has to be the WSDL's")
+        return
+    finally:
+        reader.close()
+    yield ok(subject, "its WSDL can be used")
+    for rule in rules:
+        if not rule.enabled or "{" in rule.endpoint:
+            continue
+        try:
+            find(document, rule.endpoint, service.soap)
+        except Misfit as error:
+            remedy = f"`mih services describe {name}` prints every operation"
+            yield problem(subject, f"rule {rule.name}: {error}", remedy)
 
 
 _REMEDIES = {

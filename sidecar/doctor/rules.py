@@ -23,6 +23,7 @@ from sidecar.store.faults import explain
 _IDS_LOOKED_AT = 200_000
 _ROWS_TRIED = 20
 _SHOWN = 100
+_NAMED_BY = {"amqp": "routing key", "soap": "operation"}
 
 
 def rules(conn: Connection, case: Case) -> Findings:
@@ -121,10 +122,13 @@ def _large(subject: str, trial: _Trial) -> Findings:
 
 
 def _request(case: Case, delivery: Delivery) -> str:
-    base = case.settings.services[delivery.service].base_url.rstrip("/")
-    address = f"{base}/{delivery.endpoint.lstrip('/')}" if delivery.endpoint else base
+    service = case.settings.services[delivery.service]
+    base, endpoint = service.base_url.rstrip("/"), delivery.endpoint.lstrip("/")
+    address = f"{base}/{endpoint}" if endpoint else base
     size = f", {len(delivery.body.encode())} bytes" if delivery.body is not None else ""
     shown = address if len(address) <= _SHOWN else f"{address[:_SHOWN]}..."
+    if service.type in _NAMED_BY:  # the method means nothing there
+        return f"{_NAMED_BY[service.type]} {endpoint or 'of base_url'}{size}"
     return f"{delivery.method} {shown}{size}"
 
 

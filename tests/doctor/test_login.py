@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.broker import RabbitMQ
 from tests.doctor.conftest import Patient, about
 from tests.receiver import Behaviour, Receiver, answer, hang
 from tests.transports.brokers import Cable, Inbox, listener
+from tests.transports.soapserver import SoapServer
 
 Said = list[tuple[str, str]]
 
@@ -238,3 +240,24 @@ def test_whole_examination_tries_the_broker_of_the_configuration(
     assert ("problem", "there is no exchange mih-no-exchange: nothing can be delivered") in texts
     assert ("warning", "it logs in as guest with the password that everybody knows") in texts
     assert about(report, "moodle.url").level == "problem"
+
+
+def test_wsdl_is_read_and_a_rule_that_names_no_operation_of_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    rules = [rule("right", "Enrol"), rule("later", "{{ action }}"), rule("typo", "Enroll")]
+
+    with Receiver() as receiver:
+        sis = service(SoapServer(receiver).wsdl_url, type="soap")
+        page = service(f"{receiver.url}/page", type="soap")
+        receiver.on("/page", answer(200, b"<html>Welcome", content_type="text/html"))
+        found = tried(sis, *rules)
+        ((level, text),) = tried(page, *rules)
+
+    assert found == [
+        ("ok", "its WSDL can be used"),
+        ("problem", 'rule typo: the WSDL has no operation "Enroll", did you mean "Enrol"?'),
+    ]
+    assert level == "problem"
+    assert text.startswith("the WSDL cannot be used:")
