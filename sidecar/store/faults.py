@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sidecar.errors import DatabaseUnavailable, said
 
 _NO_TABLE = said("a table is missing: check moodle.prefix and moodle.log_table, or run `mih migrate`")
-_NO_COLUMN = said("a column is missing: is this another version of Moodle, or another prefix's table?")
+_NO_COLUMN = said("a column is missing: this is another version of Moodle, or another prefix's table")
 _NO_RIGHT_IN_MYSQL = said(
     "the account has no right to do that: `mih check` prints the GRANT, `sql/grants/mysql.sql` has all"
 )
