@@ -12,6 +12,7 @@ from random import Random
 from sidecar.bridge.effort import Effort
 from sidecar.bridge.engine import Engine, StoreEngine
 from sidecar.bridge.lanes import Desk, InHand, Lane, Sent
+from sidecar.bridge.lines import Permits
 from sidecar.bridge.outlook import Outlook
 from sidecar.bridge.pace import Pace
 from sidecar.bridge.senders import work
@@ -131,12 +132,23 @@ class Dispatcher:
                 self._lanes[name] = Lane(
                     name,
                     service,
-                    service.max_concurrency or fair,
+                    self._permits(name, service, service.max_concurrency or fair),
                     at_first=max(share, 1),
                     manners=wanted.manners(name),
                     clock=self._clock,
                     desk=self._desk,
                 )
+
+    def _permits(self, name: str, service: Service, capacity: int) -> Permits:
+        """Return the permits of a lane to come: of the one that it replaces, if it leads to the same place.
+
+        What still hangs there holds its own, and at another address it is in nobody's way.
+        """
+        for lane in self._leaving:
+            if (lane.name, lane.service.base_url) == (name, service.base_url):
+                lane.lines.permits.limit(capacity)
+                return lane.lines.permits
+        return Permits(capacity)
 
     def _may_send(self, item: InHand) -> bool:
         """Ask just before sending: the world may have changed since the claim."""

@@ -9,7 +9,7 @@ from math import inf
 
 from sidecar.bridge import batches
 from sidecar.bridge.inbox import Inbox, Reader
-from sidecar.bridge.lines import Lines
+from sidecar.bridge.lines import Lines, Permits
 from sidecar.bridge.staff import Staff
 from sidecar.bridge.turnstile import Turnstile
 from sidecar.clock import Clock
@@ -98,14 +98,14 @@ class Lane:
         self,
         name: str,
         service: Service,
-        capacity: int,
+        permits: Permits,
         *,
         at_first: int,
         manners: Manners,
         clock: Clock,
         desk: Desk,
     ) -> None:
-        self.name, self.service, self.capacity, self.manners = name, service, capacity, manners
+        self.name, self.service, self.capacity, self.manners = name, service, permits.number, manners
         self.in_hand: dict[int, InHand] = {}
         self.hot = False  # the last claim took all it asked for: there is more
         self.resume_at: datetime | None = None  # the rate limit has nothing to give before
@@ -121,12 +121,12 @@ class Lane:
         self.clock = clock
         self.desk = desk
         self._closing = threading.Event()
-        self.lines = Lines(service, capacity, clock)
+        self.lines = Lines(service, permits, clock)
         self._inbox: Inbox[Group] = Inbox()
         self._threads: dict[int, threading.Thread] = {}
         # With a rate limit there is a free sender for each, so that each goes out at its moment.
-        first = capacity if service.rate_limit is not None else min(at_first, _FIRST)
-        self._staff = Staff(first, capacity)
+        first = self.capacity if service.rate_limit is not None else min(at_first, _FIRST)
+        self._staff = Staff(first, self.capacity)
 
     @property
     def closing(self) -> bool:

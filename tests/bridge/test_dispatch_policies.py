@@ -1,5 +1,6 @@
 """Limits and policies of services, and what a rule changes of them."""
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from sidecar.clock import FakeClock
 from sidecar.store import rates
 from tests.bridge.dispatching import Post, idle, until
 from tests.databases import Database
-from tests.receiver import Receiver, answer, hang
+from tests.receiver import Exchange, Receiver, answer, hang
 
 only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
@@ -28,6 +29,25 @@ def idle_now(dispatcher: Dispatcher) -> None:
     now = dispatcher._clock.monotonic()
     dispatcher.run_once()
     until(dispatcher, lambda: not [item for item in dispatcher._items() if item.not_before <= now])
+
+
+class Doorkeeper:
+    """Counts who is in at once. Before it lets one out it waits a moment for more than there may be."""
+
+    def __init__(self, most: int) -> None:
+        self.inside = self.worst = 0
+        self._most, self._changed = most, threading.Condition()
+
+    def __call__(self, exchange: Exchange) -> bool:
+        with self._changed:
+            self.inside += 1
+            self.worst = max(self.worst, self.inside)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.inside > self._most, 0.05)
+        good = hang()(exchange) if exchange.request.target == "/hung" else answer()(exchange)
+        with self._changed:
+            self.inside -= 1
+        return good
 
 
 def pass_time(post: Post, replicas: list[Dispatcher], tenths: int) -> list[int]:
@@ -147,6 +167,27 @@ def test_changed_policy_of_a_rule_serves_what_is_already_queued(post: Post) -> N
     idle(dispatcher)
 
     assert post.states() == {"dead": 1}
+
+
+@only_sqlite
+@pytest.mark.parametrize(("before", "after"), [(3, 3), (5, 2), (2, 3)])
+def test_limit_holds_while_a_changed_configuration_is_taken_over(post: Post, before: int, after: int) -> None:
+    most = max(after, 2)
+    door = Doorkeeper(most)
+    post.receiver.otherwise(door)
+    post.service("crm", max_concurrency=before)
+    post.queue(1, endpoint="/hung")
+    dispatcher = post.dispatcher()
+    until(dispatcher, lambda: len(post.receiver.to("/hung")) == 1)
+
+    post.service("crm", max_concurrency=after, timeout=14)
+    dispatcher.configure(post.wanted)
+    post.queue(6, first=2)
+    until(dispatcher, lambda: post.states() == {"sending": 1, "delivered": 6})
+
+    assert door.worst == most
+    post.receiver.released.set()
+    until(dispatcher, lambda: post.states() == {"delivered": 7})
 
 
 @only_sqlite

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.bridge.flights import Flights
 from sidecar.bridge.lanes import InHand
-from sidecar.bridge.lines import Lines
+from sidecar.bridge.lines import Lines, Permits
 from sidecar.bridge.turnstile import Turnstile
 from sidecar.clock import FakeClock
 from sidecar.gateway import line
@@ -36,7 +36,7 @@ class Flying:
     ) -> None:
         self.receiver, self.clock, self._timeout_s = receiver, clock, timeout_s
         self.forbidden: set[int] = set()
-        self.lines = Lines(Service(base_url=receiver.url), lines, clock)
+        self.lines = Lines(Service(base_url=receiver.url), Permits(lines), clock)
         self.flights = Flights(
             self.lines, turnstile or Turnstile(), lambda item: item.claimed.number not in self.forbidden
         )
