@@ -139,7 +139,7 @@ class Exchange:
         coming = self._connection.ask(message)
         if coming is not None:
             yield coming.fileno()
-            while not coming.take_in(LONGEST_ANSWER):
+            while not coming.take_in(max(keep, LONGEST_ANSWER)):
                 yield coming.fileno()
         answer = self._connection.answer()
         assert isinstance(answer.stream, httpx.SyncByteStream)

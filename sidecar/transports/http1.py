@@ -57,18 +57,22 @@ class Http1:
         return number
 
     def take_in(self, most: int) -> bool:
-        """Take in what has come of the answer; tell whether all of it is there, or more than `most` bytes.
+        """Take in what has come; tell whether all of the answer is there, or more of its body than `most`.
 
         Where nothing has come yet it waits. An answer is not given up for what came in time and was read
-        late, and it does not go on for ever because a little of it comes all the time.
+        late, and it does not go on for ever because a little of it comes all the time, or very much around
+        a small body: after `most` bytes it is others' turn.
         """
         stream, reading = self._stream, self._reading
         assert reading is not None
-        piece = stream.take(_PIECE)
+        before, piece = reading.length, stream.take(_PIECE)
         while piece is not None:
             reading.take(piece)
-            if reading.whole or reading.length > most:
+            if reading.whole or reading.body_length > most:
                 return True
+            if reading.length - before > most:
+                stream.require_time()
+                return False
             piece = stream.at_hand(_PIECE)
         return False
 
@@ -108,8 +112,8 @@ class _Reading:
         self.headed = self.whole = False
         self._bodiless = bodiless
         self._keeps_alive = self._surplus = False
-        self.length = 0
-        self._body: list[bytes] = []
+        self.length = self.body_length = 0
+        self._body = bytearray()  # and no list of pieces: each may be a byte long
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -155,8 +159,8 @@ class _Reading:
 
     def taken(self) -> Iterable[bytes]:
         """Return what has come of the body since it was asked last."""
-        taken, self._body = self._body, []
-        return taken
+        taken, self._body = bytes(self._body), bytearray()
+        return [taken] if taken else []
 
     def on_message_begin(self) -> None:
         """Note where another answer follows that nobody has asked for."""
@@ -184,7 +188,8 @@ class _Reading:
         if self.whole:
             self._surplus = True
         else:
-            self._body.append(data)
+            self._body += data
+            self.body_length += len(data)
 
     def on_message_complete(self) -> None:
         """Note that the answer is there as a whole."""

@@ -44,6 +44,10 @@ class Stream(httpcore.NetworkStream):
         self._deadline.heard = self._deadline.heard or bool(received)
         return received
 
+    def require_time(self) -> None:
+        """Raise ReadTimeout where none is left."""
+        self._deadline.left()
+
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         """Write all. httpcore's own loop gives each piece the whole time again when the reader is slow."""
         left = memoryview(buffer)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, cast
 
 import pytest
@@ -17,7 +17,7 @@ from sidecar.model import Attempt, Claimed, Outcome
 from sidecar.settings import Service
 from sidecar.transports.base import Request
 from tests.deliveries import attempt, delivery
-from tests.receiver import Behaviour, Exchange, Receiver, answer, drip, hang
+from tests.receiver import Behaviour, Exchange, Receiver, answer, drip, hang, surplus
 
 _NO_LANE = cast("Any", None)
 
@@ -228,6 +228,43 @@ def test_only_answers_that_come_at_once_are_quick(flying: Flying, clock: FakeClo
         quick.append(flying.flights.were_quick)
 
     assert quick == [True, False, True]
+
+
+_TINY = b"1;" + b"x" * 1_000 + b"\r\na\r\n"  # a byte of body
+_IN_TINY_PIECES = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + _TINY * 12_000
+_END = b"0\r\n\r\n"
+
+
+def test_long_answer_in_tiny_pieces_keeps_no_other(flying: Flying) -> None:
+    waited_for = Event()
+
+    def in_tiny_pieces(exchange: Exchange) -> bool:
+        exchange.wire.sendall(_IN_TINY_PIECES)
+        waited_for.set()  # it is more than sockets hold, so most of it has been read
+        return hang(surplus(_END))(exchange)
+
+    def after_it(exchange: Exchange) -> bool:
+        return waited_for.wait(20) and answer()(exchange)
+
+    flying.receiver.on("/1", in_tiny_pieces)
+    flying.receiver.on("/2", after_it)
+    came = (group for group in flying.send(waiting(2)) if group)
+
+    assert next(came) == {2: Outcome.DELIVERED}
+    flying.receiver.released.set()
+    assert list(came) == [{1: Outcome.DELIVERED}]
+
+
+def test_answer_in_tiny_pieces_as_fast_as_it_goes_ends_at_the_deadline(
+    flying: Flying, clock: FakeClock
+) -> None:
+    def gush(exchange: Exchange) -> bool:
+        clock.advance(31)
+        return surplus(_IN_TINY_PIECES + _END)(exchange)
+
+    flying.receiver.on("/1", gush)
+
+    assert [group for group in flying.send(waiting(1)) if group] == [{1: Outcome.FAILED}]
 
 
 def test_answer_that_trickles_in_ends_at_the_deadline(flying: Flying, clock: FakeClock) -> None:
