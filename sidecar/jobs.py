@@ -21,10 +21,16 @@ _JOLT = timedelta(seconds=1)
 
 
 class Steady:
-    """A job that survives its failures: says so once, waits longer each time, says when it is well."""
+    """A job that survives its failures: says so once, waits longer each time, says when it is well.
 
-    def __init__(self, name: str, work: Callable[[], None], hub: Hub) -> None:
+    When what it has called a problem is over somebody else is told `over`.
+    """
+
+    def __init__(
+        self, name: str, work: Callable[[], None], hub: Hub, *, over: Callable[[], None] | None = None
+    ) -> None:
         self.name = name
+        self._over = over
         self.last_round: datetime | None = None
         self._work = work
         self._hub = hub
@@ -44,7 +50,14 @@ class Steady:
         self.last_round = self._hub.clock.now()
         if self._failures:
             _log.info("%s.well_again after=%d", self.name, self._failures)
-            self._failures = 0
+            had, self._failures = self.problem, 0
+            if had and self._over:
+                self._over()
+
+    def at_once(self) -> None:
+        """Do the work now, though it may have failed a moment ago: whoever asks knows that it can be done."""
+        self._not_before = 0.0
+        self()
 
     @property
     def problem(self) -> str | None:

@@ -39,9 +39,11 @@ class Scheduler:
     def __init__(self, hub: Hub, *, reload: Callable[[], None] | None = None) -> None:
         self._hub = hub
         self._stop = threading.Event()
-        self._tail = Steady("tail", self._read_all, hub)
-        self._dispatch = Steady("dispatch", hub.dispatcher.run_once, hub)
-        self._courier = Steady("courier", self._bring, hub)
+        self._beats = Steady("beat", self._beat, hub)
+        over = self._beats.at_once  # else the last beat would name for a while what is over
+        self._tail = Steady("tail", self._read_all, hub, over=over)
+        self._dispatch = Steady("dispatch", hub.dispatcher.run_once, hub, over=over)
+        self._courier = Steady("courier", self._bring, hub, over=over)
         self._backfill = Backfill(
             hub.moodle,
             hub.store,
@@ -141,7 +143,7 @@ class Scheduler:
             every(_RELOAD_S, Steady("reload", reload, self._hub))
         every(_LOOK_S, Steady("definitions", self._look, self._hub), delay_s=_LOOK_S)
         every(_COMPARE_S, Steady("compare", self._hub.compare, self._hub), delay_s=_COMPARE_S)
-        every(_BEAT_S, Steady("beat", self._beat, self._hub))
+        every(_BEAT_S, self._beats)
         every(_CLOCK_S, Steady("clock", self._set_clock, self._hub))
         every(_PRUNE_S, Steady("prune", self._prune, self._hub), delay_s=30)
         every(_STATS_S, Steady("stats", self._roll_up, self._hub), delay_s=5)

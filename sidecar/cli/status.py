@@ -126,7 +126,7 @@ def _print_processes(found: Overview) -> None:
 def _condition(process: Process) -> str:
     if not process.alive:
         return "silent"
-    return "ill" if process.ailment else "well"
+    return "ill" if process.ailment or process.problem else "well"
 
 
 def _print_log(found: Overview) -> None:

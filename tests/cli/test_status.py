@@ -125,6 +125,7 @@ def test_what_keeps_a_process_from_its_work_is_told_at_once_and_when_it_has_beco
     seeds.clock.advance(90)
     seeds.beat(20, problem=reason)
     early = mih("status", "--json").json
+    table = [line.split() for line in mih("status").out.splitlines() if line.startswith("box:7 ")]
     seeds.beat(75, problem=reason)
     late = mih("status", "--json").json
 
@@ -133,6 +134,7 @@ def test_what_keeps_a_process_from_its_work_is_told_at_once_and_when_it_has_beco
         f"Process 7 on box is ill: its tail has made no round for 1 min: {reason}."
     )
     assert (early["level"], early["processes"][0]["problem"]) == ("ill", reason)
+    assert [line[-1] for line in table] == ["ill"]
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
