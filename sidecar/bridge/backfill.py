@@ -142,6 +142,7 @@ class Backfill:
 
     def _commit(self, held: Replay, piece: Piece, harvest: Harvest) -> int:
         with self._store.write() as conn:
+            replays.take_turns(conn, held.site, held.rule)
             now = self._clock.now()
             found = _sorted(conn, harvest, again=held.again)
             slow = _paced([*found.fresh, *found.again], held, now)

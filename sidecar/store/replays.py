@@ -84,6 +84,18 @@ def running(conn: Connection, site: str) -> Sequence[int]:
     return list(conn.execute(query.order_by(replays.c.id)).scalars())
 
 
+def take_turns(conn: Connection, site: str, rule: str) -> None:
+    """Wait until no other replay of a rule queues anything; those that come later wait for this transaction.
+
+    They may be about the same rows, and each counts what it has queued itself. Locks the running ones, by
+    number. Uses `mih_replays_state`.
+    """
+    query = select(replays.c.id).where(
+        replays.c.site == site, replays.c.state == ReplayState.RUNNING, replays.c.rule == rule
+    )
+    conn.execute(query.order_by(replays.c.id).with_for_update()).all()
+
+
 def lease(conn: Connection, number: int, replica: str, *, now: datetime, lease_s: float) -> Replay | None:
     """Take or extend the lease on a running replay; None while another replica holds it or it does not run.
 

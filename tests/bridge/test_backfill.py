@@ -1,5 +1,7 @@
 """Replay from the source: any rows of the log, each queued once, whatever happens to whoever does it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -180,6 +182,37 @@ def test_who_lost_the_lease_writes_nothing(make_campus: MakeCampus, monkeypatch:
     assert lost == 0
     assert found(campus.store, replay).queued == 200
     assert run(campus, replay, quick).queued == len(queued(campus)) == 250
+
+
+@pytest.mark.parametrize("backend", ["mariadb", "postgresql"], indirect=True)
+def test_two_at_once_over_the_same_rows_count_each_what_they_queue(
+    make_campus: MakeCampus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campus = make_campus(VIEWED)
+    numbers = write(campus, *[{}] * 150)
+    one, other = ask(campus, begin=numbers[0]), ask(campus, begin=numbers[50])
+    enqueue, both = table.enqueue, Event()
+
+    def too_early(*given: Any, **more: Any) -> None:
+        both.set()
+        enqueue(*given, **more)
+
+    with ThreadPoolExecutor() as threads:
+
+        def meanwhile(*given: Any, **more: Any) -> None:
+            monkeypatch.setattr(table, "enqueue", too_early)
+            worker = backfill(campus, "replica-2", most_waiting=None)
+            threads.submit(worker.step, other, harvester(campus))
+            both.wait(0.3)  # it has to wait for its turn
+            enqueue(*given, **more)
+
+        monkeypatch.setattr(table, "enqueue", meanwhile)
+        backfill(campus, most_waiting=None).step(one, harvester(campus))
+
+    first, second = found(campus.store, one), found(campus.store, other)
+    assert (first.queued, first.known, first.state) == (150, 0, ReplayState.DONE)
+    assert (second.queued, second.known, second.state) == (0, 100, ReplayState.DONE)
+    assert len(queued(campus)) == 150
 
 
 def test_it_waits_while_enough_is_in_the_slow_lane(make_campus: MakeCampus) -> None:
