@@ -171,6 +171,11 @@ def idle(dispatcher: Dispatcher) -> None:
     dispatcher.run_once()
 
 
+def known(dispatcher: Dispatcher) -> int:
+    """Return how many fates a dispatcher knows that the store does not know yet."""
+    return len(dispatcher._unsettled)
+
+
 @contextmanager
 def quiet_clock(clock: FakeClock) -> Iterator[None]:
     """Let the clock run on, so that no grace lasts for ever."""
