@@ -139,6 +139,15 @@ class Fortune:
     now: datetime
     state: _State
 
+    def is_counting(self, window: Window) -> bool:
+        """Whether there is nothing only because the minute of what happened is not over."""
+        if self.summaries(window):
+            return False
+        # Minutes are kept for longer than a day: without any, nothing of the last day was counted.
+        last = self.state.last
+        since = last + Span.MINUTE.length if last else self.now - Span.DAY.length
+        return stats.next_at(self.conn, since) is not None
+
     def summaries(self, window: Window) -> Mapping[str, Tally]:
         """Return what each service came to."""
         return self._kept(("summaries", window), lambda: trends.summaries(self.conn, window, now=self.now))

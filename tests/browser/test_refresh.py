@@ -9,9 +9,12 @@ from playwright.sync_api import Route
 
 from sidecar.clock import FakeClock
 from sidecar.store import sessions
+from sidecar.store.audit import Author
+from sidecar.workshop import save_rule
 from tests.browser.conftest import Visit, Visitor
 from tests.cli.seeds import Seeds
 from tests.web.conftest import Site
+from tests.web.people import PASSWORD
 
 Open = Callable[..., Visitor]
 
@@ -127,6 +130,45 @@ def test_the_end_of_a_session_takes_no_typed_text_away(opened: Open, site: Site,
 
     assert "Your session is over" in page.inner_text("#notices")
     assert page.input_value("#f-timeout") == "7"
+
+
+def test_what_was_typed_before_the_session_ended_is_saved_after_a_sign_in_in_another_tab(
+    opened: Open, site: Site
+) -> None:
+    visitor = opened("/services/-/new")
+    page = visitor.page
+    page.fill("#f-name", "erp")
+    page.fill("#f-base_url", "https://erp.example.org")
+    with site.store.write() as conn:
+        sessions.end_all(conn, "manage-1")
+
+    page.click("button.btn-primary[value=save]")
+    page.wait_for_selector("#notices a[href='/login'][target=_blank]")
+    kept = page.input_value("#f-name"), page.url
+    visitor.context.request.post(f"{visitor.url}/login", form={"name": "manage-1", "password": PASSWORD})
+    page.click("button.btn-primary[value=save]")
+    page.wait_for_url("**/services/erp")
+
+    assert kept == ("erp", f"{visitor.url}/services/-/new")
+    assert "erp" in page.inner_text("main .alert-success")
+
+
+def test_a_question_before_a_form_is_asked_once_and_what_cannot_be_sent_stays(
+    opened: Open, site: Site
+) -> None:
+    section = {"event": r"\core\event\user_created", "service": "crm", "payload": {"id": "{{ objectid }}"}}
+    save_rule(site.hub, "member", section, by=Author("ada", "dashboard"))
+    visitor = opened("/rules/member")
+    page = visitor.page
+    visitor.context.set_offline(True)
+
+    page.click("text=Delete this rule")
+    page.click("dialog >> text=OK")
+    page.wait_for_selector("#notices >> text=It could not be sent")
+    visitor.context.set_offline(False)
+    page.click("text=Delete this rule")
+    page.click("dialog >> text=OK")
+    page.wait_for_selector("main .alert-success")
 
 
 def test_a_button_that_is_pressed_again_does_its_deed_once(opened: Open, seeds: Seeds) -> None:

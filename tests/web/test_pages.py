@@ -147,6 +147,25 @@ def test_errors_are_pages_for_people_and_json_for_programs(site: Site, enter: En
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("method", ["GET", "POST"])  # of the second the page that is there takes none
+def test_an_address_that_no_page_has_is_answered_by_a_page_with_navigation(
+    site: Site, enter: Enter, method: str
+) -> None:
+    path = "/nothing" if method == "GET" else "/about"
+    signed_in, stranger = enter(site, "view"), enter(site)
+
+    shown = signed_in.client.request(method, f"{path}?lang=es")
+    told = stranger.client.request(method, path)
+
+    assert shown.status_code == told.status_code == (404 if method == "GET" else 405)
+    assert '<nav id="nav"' in shown.text
+    assert "Ninguna página del panel tiene esta dirección." in shown.text
+    assert "No page of the dashboard has this address." in told.text
+    assert "/api" not in shown.text + told.text
+    assert '<nav id="nav"' not in told.text
+
+
+@ON_SQLITE
 def test_an_error_of_the_program_is_a_page_without_inner_workings(
     site: Site, enter: Enter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,8 +80,12 @@ def show_list(page: View) -> Response:
 
 @router.get("/deliveries/{key}")
 def show_one(page: View, key: Key) -> Response:
-    """Show one delivery; its story alone to htmx, which asks while something may still happen."""
+    """Show one delivery; its story alone to htmx, which asks while something may still happen.
+
+    `seen` is how it stood when the page was made, `said` at the last look: what is new is read out once.
+    """
     told = tale.tell(page, key)
+    standing, asked = f"{told.row.state}-{told.row.attempts}", page.request.query_params
     template = "delivery_story.html" if page.is_part else "delivery.html"
     return page.show(
         template,
@@ -89,8 +93,9 @@ def show_one(page: View, key: Key) -> Response:
         row=told.row,
         badge=badge_of(page, told.row, told.obstacle),
         moves=told.row.state in _OPEN,
-        changed=page.is_part
-        and page.request.query_params.get("seen") != f"{told.row.state}-{told.row.attempts}",
+        standing=standing,
+        seen=asked.get("seen", standing) if page.is_part else standing,
+        said=asked.get("said", standing),
         words=fate_words,
     )
 

@@ -57,16 +57,18 @@ def overview(page: View) -> Response:
 
 def _figures(conn: Connection, fortune: Fortune, page: Page, window: Window) -> dict[str, Any]:
     tallies, steps = fortune.summaries(window), fortune.sparks(window)
+    counting = fortune.is_counting(window)
     found = look(conn, page.desk.settings, now=page.now, owed=page.desk.owings.get)
     return {
         "found": found,
         "verdict": spoken(judge(found), page.language),
         "lines": lines_of(found.lots, tallies, steps),
         "whole": _sum(tallies.values()),
+        "counting": counting,
         "window": window,
         "spans": list(Window),
         "box": (WIDTH, HEIGHT),
-        "first_steps": _first_steps(page, found, tallies),
+        "first_steps": _first_steps(page, found, counted=bool(tallies) or counting),
         "dead": sum(n for _, _, n in found.letters),
         "waiting": sum(lot.pending + lot.sending for lot in found.lots),
         "parked": sum(lot.parked for lot in found.lots),
@@ -88,6 +90,7 @@ def _charts(fortune: Fortune, page: Page, asked: Asked, window: Window) -> dict[
         ],
         "deaths": [(at, [n]) for at, n in deaths],
         "service": service,
+        "counting": fortune.is_counting(window),
         "names": names,
         "window": window,
         "charts_link": page.link(part="charts", span=window, service=service or None),
@@ -110,7 +113,7 @@ def _sum(tallies: Iterable[Tally]) -> Tally:
     return Tally("", sum(one.delivered for one in found), sum(one.failed for one in found))
 
 
-def _first_steps(page: Page, found: Overview, tallies: Mapping[str, Tally]) -> str:
+def _first_steps(page: Page, found: Overview, *, counted: bool) -> str:
     """Return what is to be done first where nothing was delivered yet: service, rule, event, or nothing."""
     settings = page.desk.settings
     if not settings.services:
@@ -118,4 +121,4 @@ def _first_steps(page: Page, found: Overview, tallies: Mapping[str, Tally]) -> s
     if not settings.rules:
         return "rule"
     owed = any(lot.pending or lot.sending or lot.dead for lot in found.lots)
-    return "" if tallies or owed or found.letters else "event"
+    return "" if counted or owed or found.letters else "event"

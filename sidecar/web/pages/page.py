@@ -182,6 +182,15 @@ def visit(request: Request, form: Form) -> Page:
     return Page(request, desk, language_of(request), _guest_of(request, desk), form)
 
 
+def page_of_guest(request: Request) -> Page | None:
+    """Return the page of whoever is signed in, at a path that no page has; None for strangers."""
+    desk: Desk = request.app.state.desk
+    with suppress(SQLAlchemyError):
+        if guest := _guest_of(request, desk):
+            return Page(request, desk, language_of(request), guest, FormData())
+    return None
+
+
 def page_for(role: UserRole) -> Any:
     """Return the dependency that gives the page to visitors of this role, and those above it.
 

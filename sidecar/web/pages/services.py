@@ -54,6 +54,7 @@ class Line:
     lot: Lot
     service: Service | None
     tally: Tally
+    counting: bool
     pause: Pause | None = None
     line: int | None = None
     shadows: bool = False
@@ -220,7 +221,8 @@ def _lines(conn: Connection, page: Page) -> list[Line]:
     desk = page.desk
     wanted = desk.settings.services
     desk.owings.begin()
-    tallies = desk.fortunes.at(conn, now=page.now).summaries(Window.DAY)
+    fortune = desk.fortunes.at(conn, now=page.now)
+    tallies, counting = fortune.summaries(Window.DAY), fortune.is_counting(Window.DAY)
     lots = overview.lots(conn, wanted, desk.owings.get)
     pauses = _pauses(conn, page, lots)
     return [
@@ -228,6 +230,7 @@ def _lines(conn: Connection, page: Page) -> list[Line]:
             lot=lot,
             service=wanted.get(lot.service),
             tally=tallies.get(lot.service, Tally(lot.service)),
+            counting=counting,
             pause=pauses.get(lot.service),
             line=_line_of(page, lot.service),
             shadows=_shadows(page, lot.service),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from sidecar.identity.person import Trouble
 from sidecar.settings.values import USER_PATTERN
@@ -14,7 +14,7 @@ from sidecar.store.passwords import SHORTEST, weakness
 from sidecar.store.sessions import Opened
 from sidecar.web.pages.gate import Gate, Refused
 from sidecar.web.pages.origin import address_of, is_secure, local_path
-from sidecar.web.pages.page import Page, View, Visit, cookie_name
+from sidecar.web.pages.page import Manage, Page, View, Visit, cookie_name
 from sidecar.web.pages.signin_words import ELSEWHERE, NO_PASSWORD_THERE, STATUS, WORDS
 
 router = APIRouter()
@@ -93,6 +93,13 @@ def sign_out(page: View) -> Response:
     answer = page.back("/login?out=oidc" if by_provider else "/login", page._("You have signed out."))
     answer.delete_cookie(cookie_name(page.desk), path="/")
     return answer
+
+
+@out.get("/session")
+def token(page: Manage) -> Response:
+    """Return the token that forms need now: static/live.js asks before it sends what somebody typed."""
+    assert page.guest is not None
+    return PlainTextResponse(page.guest.session.csrf)
 
 
 def to_sign_in(request: Request, path: str) -> Response:

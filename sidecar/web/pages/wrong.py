@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 from sidecar.web.fault import Fault
 from sidecar.web.pages import paper
 from sidecar.web.pages.languages import N_, language_of
-from sidecar.web.pages.page import HEADERS, Page, theme_of
+from sidecar.web.pages.page import HEADERS, Page, page_of_guest, theme_of
 
 _FOR_PROGRAMS = ("/api/", "/healthz", "/readyz", "/static/")
 
@@ -30,6 +30,12 @@ _BUSY = (
     N_("Deliveries go first"),
     N_("More pages are asked for than the sidecar makes while it is sending. Try again in a moment."),
 )
+# What the API says of a path that nothing has helps programs.
+_NOWHERE = ("no_such_path", "wrong_method")
+_NO_PAGE = (
+    N_("No page of the dashboard has this address."),
+    N_("Look whether it is written right, or go on from the start."),
+)
 _OTHERWISE = (N_("That did not work"), N_("Mend what is named below and try again."))
 
 
@@ -40,11 +46,14 @@ def show(request: Request, fault: Fault) -> Response:
     title, text = _BUSY if fault.problem.code == "busy" else _TITLES.get(fault.status, _OTHERWISE)
     page: Page | None = request.scope.get("mih.page")
     speaks = language_of(request)
+    message, remedy = speaks.tell(fault.message), speaks.tell(fault.remedy)
+    if fault.problem.code in _NOWHERE:
+        page, (message, remedy) = page_of_guest(request), map(speaks.say, _NO_PAGE)
     values = {
         "title": title,
         "text": text,
-        "message": speaks.tell(fault.message),
-        "remedy": speaks.tell(fault.remedy),
+        "message": message,
+        "remedy": remedy,
         "code": fault.problem.code,
         "status": fault.status,
         "page": page,

@@ -115,6 +115,28 @@
   const isTyped = () => [...document.querySelectorAll("form[method=post] :is(input, textarea)")].some((field) =>
     field.type !== "hidden" && (field.value !== field.defaultValue || field.checked !== field.defaultChecked));
 
+  // What somebody filled in leaves only where it will be taken, with the token of the session that there is now.
+  const isFilledIn = (form) => form.elements.csrf && form.querySelector("textarea, select, input:not([type=hidden])");
+  const renewToken = async () => {
+    const answer = await fetch("/session", { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(WAIT_MS) });
+    if (!answer.ok) return [401, 403].includes(answer.status) ? "over" : "unsent";
+    const token = await answer.text();
+    document.querySelectorAll("input[name=csrf]").forEach((field) => { field.value = token; });
+    document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRF-Token": token }));
+    return "";
+  };
+  let sound = null;
+  const send = async (form, button) => {
+    const obstacle = await renewToken().catch(() => "unsent");
+    delete form.dataset.sent;
+    if (obstacle) { delete notices.dataset.said; tell(obstacle); return; }
+    sound = form;
+    form.dataset.agreed = "yes"; // whoever was asked is not asked again
+    form.requestSubmit(button);
+    delete form.dataset.agreed;
+    sound = null;
+  };
+
   // A deed is done once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     const form = event.target;
@@ -122,6 +144,9 @@
     if (form.dataset.sent) { event.preventDefault(); return; }
     form.dataset.sent = "yes";
     setTimeout(() => delete form.dataset.sent, WAIT_MS);
+    if (form === sound || !isFilledIn(form)) return;
+    event.preventDefault();
+    send(form, event.submitter);
   });
   window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
 })();

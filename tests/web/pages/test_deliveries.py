@@ -1,12 +1,13 @@
 """The pages of deliveries: list and filters, one with its story, send now and cancel, who sees what."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sidecar.clock import FakeClock
-from sidecar.store import audit, services
+from sidecar.store import audit, services, tables
 from tests.cli.seeds import Seeds
 from tests.web.conftest import Enter, MakeSite, Site
 
@@ -217,6 +218,32 @@ def test_the_part_that_refreshes_says_when_something_has_happened(
 
     assert "Something has happened" not in same
     assert "Something has happened" in other
+
+
+def test_what_has_happened_is_read_out_once(site: Site, enter: Enter, seeds: Seeds) -> None:
+    seeds.delivery(1)
+    browser = enter(site, "view")
+    page = browser.get("/deliveries/1").text
+    seeds.sending(2)
+    with site.store.write() as conn:
+        conn.execute(tables.queue.update().where(tables.queue.c.id == 1).values(attempts=1))
+
+    first = browser.get(link_of(page), **{"HX-Request": "true"}).text
+    second = browser.get(link_of(first), **{"HX-Request": "true"}).text
+
+    region = '<p id="story-said" class="visually-hidden" role="status" aria-live="polite"'
+    assert f"{region}></p>" in page
+    assert link_of(page) == "/deliveries/1?seen=pending-0&said=pending-0"
+    assert "Look again." not in page
+    assert f'{region} hx-swap-oob="innerHTML">Something has happened. Look again.</p>' in first
+    assert "story-said" not in second
+    assert "Look again.</a>" in second
+
+
+def link_of(story: str) -> str:
+    """Return what the page asks for next."""
+    [link] = re.findall(r'id="story" hx-get="([^"]+)"', story)
+    return str(link).replace("&amp;", "&")
 
 
 def test_send_now_and_cancel_are_done_and_written_down(site: Site, enter: Enter, seeds: Seeds) -> None:

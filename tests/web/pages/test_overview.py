@@ -90,6 +90,26 @@ def test_a_service_has_its_figures_of_the_chosen_time(site: Site, seeds: Seeds, 
     assert '<path class="taken"' not in of_the_hour
 
 
+def test_tries_of_the_first_minute_are_being_counted_and_not_none(
+    site: Site, seeds: Seeds, enter: Enter
+) -> None:
+    seeds.delivered(1)
+    browser = enter(site, "view")
+
+    fresh = words(browser.get("/").text)
+    elsewhere = [words(browser.get(path).text) for path in ("/services", "/services/crm")]
+    seeds.clock.advance(60)
+    upkeep.roll_up(site.store, seeds.clock)
+    counted = words(browser.get("/").text)
+
+    assert "Accepted tries – being counted: a minute has to be over" in fresh
+    assert "What was tried is being counted." in fresh
+    assert "Nothing has been delivered yet." not in fresh
+    assert "0 tries" not in fresh
+    assert all("being counted: a minute has to be over" in one for one in elsewhere)
+    assert "Accepted tries 100% of 1 try" in counted
+
+
 def test_the_live_part_announces_the_verdict_only_when_another_is_true(
     site: Site, seeds: Seeds, enter: Enter
 ) -> None:
