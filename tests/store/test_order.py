@@ -2,9 +2,12 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from sidecar.model import Attempt, Claimed, Decision, Outcome, Step
 from sidecar.store import ahead, order, queue
@@ -13,6 +16,8 @@ from tests.databases import Database
 from tests.deliveries import NOW, delivery, numbers
 from tests.store.keeping import rows, take
 from tests.store.keeping import settle as settle_all
+
+T = TypeVar("T")
 
 DONE = Attempt(Outcome.DELIVERED, NOW, 1.0, status=200)
 PARKED = Decision(Step.PARK)
@@ -128,6 +133,16 @@ def test_many_keys_are_passed_on_in_one_settlement(store: Store) -> None:
     assert len(take(store, 450)) == 150
 
 
+def insist(transaction: Callable[[], T]) -> T:
+    """Do what a deadlock undid again, as a process does at its next round."""
+    while True:
+        try:
+            return transaction()
+        except OperationalError as error:
+            if "eadlock" not in str(error):
+                raise
+
+
 class Hands:
     """Processes that claim and settle as fast as they can, and what was in whose hands when."""
 
@@ -147,17 +162,20 @@ class Hands:
                 with self.lock:
                     if self.left <= 0 or self.errors:
                         break
-                claimed = take(store, 7, token=f"{name}#{turn}")
+                claimed = insist(partial(take, store, 7, token=f"{name}#{turn}"))
                 self._receive(claimed)
                 self._give_back(claimed)
-                settle(store, claimed, DONE, Decision(Step.DONE))
+                insist(partial(settle, store, claimed, DONE, Decision(Step.DONE)))
                 if turn % 10 == 0:
-                    with store.write() as conn:
-                        order.free(conn, order.stranded(conn))
+                    insist(partial(self._free_stranded, store))
         except BaseException as error:  # noqa: BLE001 - a thread's error is the test's
             self.errors.append(error)
         finally:
             store.close()
+
+    def _free_stranded(self, store: Store) -> None:
+        with store.write() as conn:
+            order.free(conn, order.stranded(conn))
 
     def _receive(self, claimed: list[Claimed]) -> None:
         with self.lock:
@@ -181,7 +199,7 @@ def test_many_hands_keep_the_order_while_more_is_queued(database: Database, stor
         thread.start()
 
     for start in range(0, total, 20):
-        put(store, *((number, f"k{number % 9}") for number in range(start, start + 20)))
+        insist(partial(put, store, *((number, f"k{number % 9}") for number in range(start, start + 20))))
     for thread in threads:
         thread.join(60)
 

@@ -169,7 +169,7 @@ def test_pages_in_spanish_refuse_in_spanish(site: Site, seeds: Seeds, enter: Ent
         "/rules/nobody": "No hay ninguna regla «nobody»",
         "/deliveries/99": "No hay ninguna entrega «99»",
         "/dead-letters/nobody": "No hay ningún mensaje «nobody»",
-        "/nowhere": "No hay nada en esta dirección.",
+        "/nowhere": "Ninguna página del panel tiene esta dirección.",
         "/dead-letters/bulk?status=x": "Empiece de nuevo desde la cola de errores.",
         "/services/crm?span=9y": "aquí va uno de los valores conocidos",
         "/log/99999999999999999999": "aquí va un número dentro de sus límites",
