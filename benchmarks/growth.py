@@ -149,7 +149,7 @@ class Sending:
         path = sidecars.config(
             self.bench.folder, moodle=store, store=store, receiver=self.receiver.url, services=told
         )
-        with sidecars.opened(path) as hub:
+        with sidecars.opened(path, role="dispatch") as hub:
             if logged:
                 queued.write_log(hub.store, logged, now=hub.clock.now())
             for _ in range(_REPEATS):
