@@ -3,8 +3,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 MINIMUM := 3.11
-# One more than there are processors: tests wait for servers a third of their time. Each worker has servers of its own.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 7 ? n + 1 : 8)))
+# Each worker has servers of its own.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 
 # The newest Python that really runs (a version manager's shim may not) and can make an environment.
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
