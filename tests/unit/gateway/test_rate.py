@@ -56,6 +56,14 @@ def test_asking_again_is_worth_it_when_half_a_second_is_free_and_who_took_some_c
     assert ours.again_after(11) == after(0.7)
 
 
+def test_a_moment_used_as_late_as_may_be_brings_no_twelfth_request_into_a_second() -> None:
+    slots = free_slots(None, 10, now=NOW, most=12, ahead_s=2)
+
+    span_s = (slots.moment(11) - slots.moment(0)).total_seconds()
+
+    assert span_s - slots.late_s >= 0.95 - 1e-9
+
+
 @given(
     st.floats(0.01, 500),
     st.lists(st.tuples(st.floats(0, 3), st.integers(1, 100)), min_size=1, max_size=30),
